@@ -1,0 +1,162 @@
+//! The admin API, on a listener of its own: what the gateway is doing, for
+//! people and for health checks.
+//!
+//! It answers only what is addressed to this machine by name or address, so
+//! that no page in a browser can reach it under a name of its own.
+
+use std::{convert::Infallible, net::{IpAddr, SocketAddr}, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::{Semaphore, watch}};
+
+use crate::{gateway::FunctionState, reload::Shared};
+
+/// Admin connections at once.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Serves until `stop` turns true.
+pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let local = listener.local_addr().ok();
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let (Ok((stream, _)), Ok(permit)) = (accepted, Arc::clone(&permits).try_acquire_owned())
+        else {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let response = answer(&shared, local, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "admin connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn answer<B>(shared: &Shared, local: Option<SocketAddr>, request: &Request<B>) -> Response<Full<Bytes>> {
+    let message = |status: StatusCode, text: &str| response(status, &json!({ "message": text }));
+    if !addressed_to_us(local, request) {
+        return message(
+            StatusCode::FORBIDDEN,
+            "the admin API answers only requests to this machine's own address, and none of other origins",
+        );
+    }
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/health") => response(StatusCode::OK, &health(shared)),
+        (_, "/health") => {
+            let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use GET");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        _ => message(StatusCode::NOT_FOUND, "there is GET /health"),
+    }
+}
+
+fn response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Whether Host is an address of ours or a loopback name, and Origin, if
+/// there is one, the same.
+fn addressed_to_us<B>(local: Option<SocketAddr>, request: &Request<B>) -> bool {
+    let ours = |authority: &str| {
+        let Ok(authority) = authority.parse::<Authority>() else { return false };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|ip| {
+                ip.is_loopback() || local.is_some_and(|local| local.ip() == ip)
+                    // Bound to every address: any literal one will do, a name will not.
+                    || local.is_some_and(|local| local.ip().is_unspecified())
+            })
+    };
+    let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let origin_fits = match (request.headers().get(header::ORIGIN), text(header::ORIGIN)) {
+        (None, _) => true,
+        (Some(_), Some(origin)) => origin.strip_prefix("http://").is_some_and(ours),
+        (Some(_), None) => false,
+    };
+    text(header::HOST).is_some_and(ours) && origin_fits
+}
+
+fn health(shared: &Shared) -> Value {
+    let gateway = shared.gateway.load();
+    let problems = shared.problems.load();
+    let functions: Vec<Value> = gateway
+        .functions
+        .iter()
+        .map(|(name, state)| {
+            let mut entry = match state {
+                FunctionState::Ready { function, stale } => json!({
+                    "name": name,
+                    "state": if stale.is_some() { "stale" } else { "active" },
+                    "sha256": crate::sandbox::hex(&function.code.sha256),
+                    "bytes": function.code.size,
+                }),
+                FunctionState::Failed { .. } => json!({ "name": name, "state": "failed" }),
+            };
+            if let Some(problem) = state.problem() {
+                entry["problem"] = problem.into();
+            }
+            entry
+        })
+        .collect();
+    json!({
+        "status": if problems.is_empty() { "ok" } else { "degraded" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "kind": match gateway.config.kind {
+            crate::config::ApiKind::Rest => "rest",
+            crate::config::ApiKind::Http => "http",
+        },
+        "stage": gateway.config.stage,
+        "routes": gateway.router.routes().len(),
+        "reloads": shared.reloads(),
+        "functions": functions,
+        "problems": **problems,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_others_are_refused() {
+        let local = "127.0.0.1:3001".parse().ok();
+        let fits = |host: &str, origin: Option<&str>| {
+            let mut request = Request::builder().header(header::HOST, host);
+            if let Some(origin) = origin {
+                request = request.header(header::ORIGIN, origin);
+            }
+            addressed_to_us(local, &request.body(()).expect("a request"))
+        };
+        assert!(fits("127.0.0.1:3001", None));
+        assert!(fits("localhost:3001", Some("http://localhost:3001")));
+        assert!(fits("[::1]:3001", None));
+        assert!(!fits("rebound.example:3001", None));
+        assert!(!fits("10.0.0.1:3001", None));
+        assert!(!fits("localhost:3001", Some("http://evil.example")));
+        assert!(!fits("localhost:3001", Some("null")));
+    }
+}

@@ -1,0 +1,43 @@
+//! `mayfly check`.
+
+use std::{io::Write as _, sync::Arc};
+
+use super::{ConfigArguments, Failure};
+use crate::{
+    config::Problem,
+    reload::{Loader, unknown_functions},
+    sandbox::Sandbox,
+    services::Services,
+};
+
+pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
+    let source = arguments.source(None)?;
+    let config = source.load().map_err(Failure::Problems)?;
+    // Checking leaves nothing behind: tables and code go into a folder that ends.
+    let scratch = tempfile::tempdir()?;
+    let services = Arc::new(Services::open(scratch.path())?);
+    let mut problems: Vec<Problem> = Vec::new();
+    if let Err(error) = services.create_tables(&config.tables) {
+        problems.push(whole(config.file.clone().unwrap_or_default(), error.to_string()));
+    }
+    let sandbox = Sandbox::new(&config.server.pools, scratch.path(), Arc::clone(&services))?;
+    let handlers = config.server.handlers.clone();
+    let mut loader = Loader::new(source, config.clone(), sandbox, services);
+    let functions = loader.functions(&config);
+    problems.extend(unknown_functions(&config, &functions));
+    for state in functions.values() {
+        if let Some(problem) = state.problem() {
+            problems.push(whole(handlers.clone(), problem.to_owned()));
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Problems(problems));
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ok: {} routes, {} functions", config.routes.len(), functions.len())?;
+    Ok(())
+}
+
+fn whole(file: std::path::PathBuf, message: String) -> Problem {
+    Problem { file, place: None, message, hint: None }
+}

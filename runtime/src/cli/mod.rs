@@ -1,0 +1,194 @@
+//! The command line: arguments, and a file per command.
+//!
+//! Exit codes: 0 for success, 1 for a failure while running (a function's
+//! error, a port that is taken), 2 for bad arguments and invalid
+//! configuration.
+
+mod build;
+mod check;
+mod invoke;
+mod new;
+mod routes;
+mod serve;
+mod test;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, Overrides, Problem},
+    gateway::Gateway,
+    reload::{Loader, Source},
+    sandbox::Sandbox,
+    services::Services,
+    telemetry,
+};
+
+/// An API gateway that runs every request in its own WebAssembly sandbox.
+///
+/// Put a .wasm file into the folder `handlers`, run `mayfly serve`, and it
+/// answers at http://127.0.0.1:3000/NAME. Routes and mocks are written in
+/// gateway.toml; both are watched, and each save takes effect at once.
+#[derive(Parser)]
+#[command(name = "mayfly", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success; 1 failure while running; 2 bad arguments or invalid configuration.
+Environment: MAYFLY_LOG chooses what is logged to standard error (error, warn, info, debug); NO_COLOR turns colours off.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves the API until SIGTERM or ctrl-C
+    Serve(ConfigArguments),
+    /// Checks configuration and handlers, and reports every problem
+    Check(ConfigArguments),
+    /// Lists the routes that would be served
+    Routes(ConfigArguments),
+    /// Sends one request through the whole pipeline and shows each stage
+    Test(test::Arguments),
+    /// Invokes one function with an event
+    Invoke(invoke::Arguments),
+    /// Begins a handler: a folder with a crate that builds and a test that passes
+    New(new::Arguments),
+    /// Builds handlers and puts their .wasm files where they are served
+    Build(build::Arguments),
+}
+
+/// Where configuration, handlers and data are.
+#[derive(Args, Clone)]
+pub struct ConfigArguments {
+    /// The configuration [default: ./gateway.toml if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of .wasm files [default: handlers]
+    #[arg(long, value_name = "DIR")]
+    handlers: Option<PathBuf>,
+    /// Where the API listens; port 0 takes any free one [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the admin API listens [default: 127.0.0.1 and the next port]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The folder for tables, mail and compiled code [default: .mayfly]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Why a command ended without success; what there is to say has been said.
+enum Failure {
+    Running(anyhow::Error),
+    Problems(Vec<Problem>),
+    // Everything is printed already.
+    Quiet,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Running(error.into())
+    }
+}
+
+/// Runs the binary.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A server tells what it does; a single command only what goes wrong.
+    let level = match arguments.command {
+        Command::Serve(_) => "info",
+        Command::Invoke(_) => "info",
+        _ => "warn",
+    };
+    if let Err(error) = telemetry::start(level) {
+        return report(Failure::Running(anyhow::anyhow!(error)), 2);
+    }
+    let outcome = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Routes(arguments) => routes::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(failure, 1),
+    }
+}
+
+fn report(failure: Failure, code: u8) -> ExitCode {
+    match failure {
+        Failure::Running(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(code)
+        }
+        Failure::Problems(problems) => {
+            for problem in &problems {
+                eprintln!("error: {problem}");
+            }
+            let s = if problems.len() == 1 { "" } else { "s" };
+            eprintln!("{} problem{s} found", problems.len());
+            ExitCode::from(2)
+        }
+        Failure::Quiet => ExitCode::from(code),
+    }
+}
+
+impl ConfigArguments {
+    fn source(&self, stage: Option<String>) -> anyhow::Result<Source> {
+        let working_folder = std::env::current_dir()?;
+        let default = working_folder.join("gateway.toml");
+        let file = match &self.config {
+            Some(file) => Some(file.clone()),
+            None => default.is_file().then(|| PathBuf::from("gateway.toml")),
+        };
+        Ok(Source {
+            file,
+            working_folder,
+            overrides: Overrides {
+                handlers: self.handlers.clone(),
+                listen: self.listen,
+                admin: self.admin,
+                data: self.data.clone(),
+                stage,
+            },
+        })
+    }
+}
+
+/// A gateway that is loaded but not served.
+struct Loaded {
+    gateway: Gateway,
+    problems: Vec<String>,
+    loader: Loader,
+}
+
+/// Everything that comes before listening.
+fn load(source: Source) -> Result<Loaded, Failure> {
+    let config = source.load().map_err(Failure::Problems)?;
+    let services = Arc::new(Services::open(&config.server.data)?);
+    services.create_tables(&config.tables)?;
+    let Config { server, .. } = &config;
+    let sandbox = Sandbox::new(&server.pools, &server.data, Arc::clone(&services))?;
+    let mut loader = Loader::new(source, config, sandbox, services);
+    let (gateway, problems) = loader.first().map_err(Failure::Problems)?;
+    Ok(Loaded { gateway, problems, loader })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Text that is given on the command line itself, or in a file after `@`.
+fn text_or_file(argument: &str) -> anyhow::Result<Vec<u8>> {
+    match argument.strip_prefix('@') {
+        None => Ok(argument.as_bytes().to_vec()),
+        Some(file) => {
+            std::fs::read(file).map_err(|error| anyhow::anyhow!("cannot read {file}: {error}"))
+        }
+    }
+}

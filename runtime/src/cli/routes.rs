@@ -1,0 +1,25 @@
+//! `mayfly routes`.
+
+use std::io::Write as _;
+
+use super::{ConfigArguments, Failure, load};
+use crate::gateway::Target;
+
+pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
+    let loaded = load(arguments.source(None)?)?;
+    for problem in &loaded.problems {
+        tracing::warn!("{problem}");
+    }
+    let routes = loaded.gateway.router.routes();
+    let width = routes.iter().map(|route| route.key.len()).max().unwrap_or(0);
+    let mut out = std::io::stdout().lock();
+    for route in routes {
+        let target = match &route.target {
+            Target::Function { name, .. } => format!("function {name}"),
+            Target::Mock(mock) => format!("mock {}", mock.status),
+        };
+        let origin = if route.drop_in { "  (drop-in)" } else { "" };
+        writeln!(out, "{:<width$}  {target}{origin}", route.key)?;
+    }
+    Ok(())
+}

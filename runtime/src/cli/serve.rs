@@ -1,0 +1,84 @@
+//! `mayfly serve`.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+
+use super::{ConfigArguments, Failure, Loaded, load, runtime};
+use crate::{
+    admin,
+    reload::{self, Shared},
+    server::{self, Server},
+};
+
+pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
+    // Whatever is wrong is found before anything listens.
+    let Loaded { gateway, problems, loader } = load(arguments.source(None)?)?;
+    for problem in &problems {
+        tracing::error!("{problem}");
+    }
+    runtime()?.block_on(async {
+        let config = gateway.config.clone();
+        let shared = Arc::new(Shared::new(gateway, problems));
+        let api = server::bind(config.server.listen).await?;
+        let admin = server::bind(config.server.admin).await?;
+        announce(&api, &admin)?;
+        reload::start(loader, &shared).context("the reloading thread cannot be started")?;
+
+        let (stop, stopped) = watch::channel(false);
+        let server = Server {
+            gateway: Arc::clone(&shared.gateway),
+            pools: config.server.pools,
+            limits: config.limits,
+        };
+        let admin = tokio::spawn(admin::run(admin, Arc::clone(&shared), stopped.clone()));
+        let serving = tokio::spawn(server.run(api, stopped));
+        signal().await?;
+        tracing::info!("stopping: requests in flight are finished; a second signal ends them");
+        stop.send_replace(true);
+        tokio::select! {
+            cut = serving => match cut? {
+                0 => tracing::info!("stopped"),
+                cut => tracing::warn!("stopped: {cut} connections cut off after pools.drain_timeout_ms"),
+            },
+            again = signal() => {
+                again?;
+                tracing::warn!("stopped at once");
+            }
+        }
+        admin.abort();
+        Ok(())
+    })
+}
+
+/// The two lines that whoever started us may wait for.
+fn announce(api: &tokio::net::TcpListener, admin: &tokio::net::TcpListener) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on http://{}", api.local_addr()?)?;
+    writeln!(out, "admin on http://{}", admin.local_addr()?)?;
+    out.flush()?;
+    if out.is_terminal() {
+        tracing::info!("ctrl-C stops; files are watched");
+    }
+    Ok(())
+}
+
+/// Waits for SIGTERM or ctrl-C.
+#[cfg(unix)]
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

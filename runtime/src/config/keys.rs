@@ -1,0 +1,164 @@
+//! Which keys each table of `gateway.toml` has.
+
+/// A kind of table.
+#[derive(Debug)]
+pub struct Section {
+    /// How a person would call it in "it belongs to …".
+    pub title: &'static str,
+    /// Its keys, in the order of the documentation.
+    pub keys: &'static [&'static str],
+}
+
+pub static ROOT: Section = Section {
+    title: "the top level, above the first [table]",
+    keys: &[
+        "name",
+        "kind",
+        "stage",
+        "handlers",
+        "data",
+        "listen",
+        "admin",
+        "drop_in",
+        "cors",
+        "stages",
+        "limits",
+        "pools",
+        "function_default",
+        "function",
+        "table",
+        "route",
+    ],
+};
+
+pub static CORS: Section = Section {
+    title: "[cors]",
+    keys: &[
+        "allow_origins",
+        "allow_methods",
+        "allow_headers",
+        "expose_headers",
+        "allow_credentials",
+        "max_age_seconds",
+    ],
+};
+
+pub static STAGE: Section = Section {
+    title: "[stages.NAME]",
+    keys: &["variables"],
+};
+
+pub static LIMITS: Section = Section {
+    title: "[limits]",
+    keys: &[
+        "body_bytes_max",
+        "header_bytes_max",
+        "header_count_max",
+        "uri_bytes_max",
+        "integration_timeout_ms",
+    ],
+};
+
+pub static POOLS: Section = Section {
+    title: "[pools]",
+    keys: &[
+        "connections_max",
+        "concurrency_max",
+        "memory_mb_max",
+        "header_read_timeout_ms",
+        "body_idle_timeout_ms",
+        "drain_timeout_ms",
+    ],
+};
+
+pub static FUNCTION: Section = Section {
+    title: "[function.NAME] or [function_default]",
+    keys: &[
+        "environment",
+        "tables",
+        "services",
+        "memory_mb",
+        "timeout_ms",
+        "log_bytes_max",
+        "payload_bytes_max",
+        "response_bytes_max",
+        "reserved_concurrency",
+    ],
+};
+
+pub static FROM_ENVIRONMENT: Section = Section {
+    title: "a value of environment",
+    keys: &["from_env"],
+};
+
+pub static TABLE: Section = Section {
+    title: "[table.NAME]",
+    keys: &["partition_key", "sort_key", "indexes"],
+};
+
+pub static INDEX: Section = Section {
+    title: "an entry of indexes",
+    keys: &["name", "partition_key", "sort_key"],
+};
+
+pub static ROUTE: Section = Section {
+    title: "[[route]]",
+    keys: &["route", "function", "mock", "payload", "timeout_ms"],
+};
+
+pub static MOCK: Section = Section {
+    title: "a route's mock",
+    keys: &["status", "headers", "body", "json", "delay_ms"],
+};
+
+/// All of them, in the order of the documentation.
+pub static SECTIONS: [&Section; 11] = [
+    &ROOT,
+    &CORS,
+    &STAGE,
+    &LIMITS,
+    &POOLS,
+    &FUNCTION,
+    &FROM_ENVIRONMENT,
+    &TABLE,
+    &INDEX,
+    &ROUTE,
+    &MOCK,
+];
+
+/// What to do about a key that `section` does not have.
+pub fn hint_for_unknown(section: &Section, key: &str) -> String {
+    let elsewhere: Vec<&str> = SECTIONS
+        .iter()
+        .filter(|other| other.keys.contains(&key))
+        .map(|other| other.title)
+        .collect();
+    if std::ptr::eq(section, &ROUTE) && matches!(key, "method" | "path") {
+        return "write both in one key: route = \"GET /path\"".to_owned();
+    }
+    if !elsewhere.is_empty() {
+        return format!("it belongs to {}", elsewhere.join(", or to "));
+    }
+    match closest(key, section.keys) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => format!("the keys here are {}", section.keys.join(", ")),
+    }
+}
+
+/// The candidate that `given` was probably meant to be.
+pub fn closest<'c>(given: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let given = given.to_lowercase();
+    // One slip in a short word, more in a long one; or its beginning only,
+    // as in "env" or "timeout".
+    let slips_max = (given.chars().count() / 3).max(1);
+    candidates
+        .iter()
+        .map(|&candidate| {
+            let distance = strsim::damerau_levenshtein(&given, &candidate.to_lowercase());
+            let begins = given.len() >= 3 && candidate.starts_with(&given);
+            (if begins { 0 } else { distance }, candidate)
+        })
+        .filter(|(distance, _)| *distance <= slips_max)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

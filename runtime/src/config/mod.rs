@@ -1,0 +1,375 @@
+//! The configuration: text in, a checked value out. Pure but for reading the
+//! file itself.
+//!
+//! [`load`] reads `gateway.toml`, reports every [`Problem`] at once and gives
+//! a [`Config`] only when there is none. Request-time code sees the checked
+//! types of this page, never the text or the raw tables behind it.
+
+mod read;
+mod sections;
+pub mod template;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::router::RouteKey;
+pub use sections::load;
+use template::{JsonTemplate, TextTemplate};
+
+/// Everything a gateway is told: what `gateway.toml` says, with defaults for
+/// the rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file this came from, absolute; none where no file was given or found.
+    pub file: Option<PathBuf>,
+    /// What needs a restart to change.
+    pub server: ServerConfig,
+    /// The API's name, in `requestContext.apiId` and in log lines.
+    pub name: String,
+    /// Which of API Gateway's two kinds of API is imitated.
+    pub kind: ApiKind,
+    /// The stage that requests are served under.
+    pub stage: String,
+    /// Stages by name; at least the one in `stage`.
+    pub stages: BTreeMap<String, StageConfig>,
+    /// Whether handlers that no route names are served under their own name.
+    pub drop_in: bool,
+    /// CORS for the whole API.
+    pub cors: Option<CorsConfig>,
+    /// Limits on requests and responses.
+    pub limits: Limits,
+    /// Routes in the order of the file.
+    pub routes: Vec<RouteConfig>,
+    /// What functions without a table of their own get, and what tables start from.
+    pub function_default: FunctionConfig,
+    /// `[function.NAME]` tables, each complete with the defaults.
+    pub functions: BTreeMap<String, FunctionConfig>,
+    /// `[table.NAME]`: tables that exist from the start.
+    pub tables: Vec<TableConfig>,
+}
+
+/// What is fixed while the process lives: a reload that changes it is refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerConfig {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where the admin API listens; a loopback address unless the user says otherwise.
+    pub admin: SocketAddr,
+    /// The folder of `.wasm` files, absolute.
+    pub handlers: PathBuf,
+    /// The folder for tables, mail and compiled code, absolute.
+    pub data: PathBuf,
+    /// Sizes of pools and timeouts of connections.
+    pub pools: Pools,
+}
+
+/// Bounds that are set up once, at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pools {
+    /// Connections that are open at once; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// Sandboxes that live at once, over all functions.
+    pub concurrency_max: u32,
+    /// The most memory that any function may ask for, in MiB.
+    pub memory_mb_max: u32,
+    /// A client that takes longer to send a request's head is cut off; also
+    /// the longest a kept-alive connection may idle.
+    pub header_read_timeout: Duration,
+    /// A client that sends nothing of its body for this long is cut off.
+    pub body_idle_timeout: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+/// API Gateway's two kinds of HTTP-speaking API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiKind {
+    /// A REST API: payload format 1.0, 403 for an unknown route.
+    Rest,
+    /// An HTTP API: payload format 2.0 by default, 404 for an unknown route.
+    Http,
+}
+
+/// The version of the proxy event and of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadFormat {
+    /// REST APIs always, HTTP APIs on request.
+    V1,
+    /// HTTP APIs by default.
+    V2,
+}
+
+/// One `[stage.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StageConfig {
+    /// Stage variables, as the event's `stageVariables` hands them over.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Limits on every request, whatever its route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request body, in bytes (10 MiB, API Gateway's).
+    pub body_bytes_max: usize,
+    /// The longest request head, in bytes.
+    pub header_bytes_max: usize,
+    /// The most header lines of a request.
+    pub header_count_max: usize,
+    /// The longest path with its query, in bytes.
+    pub uri_bytes_max: usize,
+    /// The longest an integration may take (29 s, API Gateway's).
+    pub integration_timeout: Duration,
+}
+
+/// One `[[route]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// Method and path, or `$default`.
+    pub key: RouteKey,
+    /// What answers.
+    pub integration: IntegrationConfig,
+    /// How long the integration may take.
+    pub timeout: Duration,
+    /// The line of the `route` key in the file, from 1.
+    pub line: usize,
+}
+
+/// What answers a route: exactly one of these.
+#[derive(Debug, Clone, PartialEq)]
+pub enum IntegrationConfig {
+    /// A function behind a proxy integration.
+    Function {
+        /// The handler's name: the stem of its `.wasm` file.
+        name: String,
+        /// The event's format.
+        payload: PayloadFormat,
+    },
+    /// An answer without code.
+    Mock(MockConfig),
+}
+
+/// The mock shorthand: a fixed answer with placeholders.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MockConfig {
+    /// The status code, 200 by default.
+    pub status: http::StatusCode,
+    /// Headers in the order of the file.
+    pub headers: Vec<(HeaderName, TextTemplate)>,
+    /// The body.
+    pub body: MockBody,
+    /// How long the answer is held back.
+    pub delay: Duration,
+}
+
+/// A mock's body: at most one of `body` and `json`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MockBody {
+    /// No body.
+    Empty,
+    /// `body`: text, `text/plain` unless a header says otherwise.
+    Text(TextTemplate),
+    /// `json`: any TOML value, `application/json` unless a header says otherwise.
+    Json(JsonTemplate),
+}
+
+/// What a function is granted and held to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionConfig {
+    /// Environment variables, the only ones it sees.
+    pub environment: BTreeMap<String, Secret>,
+    /// DynamoDB tables it may call.
+    pub tables: Vec<String>,
+    /// Other services it may call.
+    pub services: Vec<ServiceName>,
+    /// The most linear memory, in MiB.
+    pub memory_mb: u32,
+    /// How long one invocation may run.
+    pub timeout: Duration,
+    /// The most bytes of log lines per invocation.
+    pub log_bytes_max: usize,
+    /// The longest event, in bytes (6 MiB, Lambda's).
+    pub payload_bytes_max: usize,
+    /// The longest answer, in bytes (6 MiB, Lambda's).
+    pub response_bytes_max: usize,
+    /// Sandboxes of this function that live at once; none for the pool's bound.
+    pub reserved_concurrency: Option<u32>,
+}
+
+/// Services that are granted by name; tables are granted each by its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceName {
+    /// Mail: `SendEmail` into the outbox.
+    Ses,
+}
+
+/// A value that must not appear in logs or error texts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// CORS as API Gateway's HTTP APIs configure it.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorsConfig {
+    /// Origins that may read answers; `*` for any.
+    pub allow_origins: Vec<HeaderValue>,
+    /// Methods a preflight allows; empty means those of the resource's routes.
+    pub allow_methods: Vec<CorsMethod>,
+    /// Request headers a preflight allows; `*` for any.
+    pub allow_headers: Vec<HeaderValue>,
+    /// Response headers that a script may read.
+    pub expose_headers: Vec<HeaderValue>,
+    /// Whether credentials may be sent; never together with origin `*`.
+    pub allow_credentials: bool,
+    /// How long a preflight's answer may be cached, in seconds.
+    pub max_age_seconds: Option<u64>,
+}
+
+/// A method in a CORS list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorsMethod {
+    /// `*`.
+    Any,
+    /// One method.
+    Only(Method),
+}
+
+/// One `[table.NAME]`: created at start if it does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableConfig {
+    /// The table's name, 3 to 255 characters of `a-zA-Z0-9_.-`.
+    pub name: String,
+    /// The partition key.
+    pub partition_key: KeyAttribute,
+    /// The sort key.
+    pub sort_key: Option<KeyAttribute>,
+    /// Global secondary indexes, projecting all attributes.
+    pub indexes: Vec<IndexConfig>,
+}
+
+/// One entry of a table's `indexes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexConfig {
+    /// The index's name, 3 to 255 characters.
+    pub name: String,
+    /// The partition key.
+    pub partition_key: KeyAttribute,
+    /// The sort key.
+    pub sort_key: Option<KeyAttribute>,
+}
+
+/// A key attribute, written `name:TYPE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyAttribute {
+    /// The attribute's name.
+    pub name: String,
+    /// Its type: string, number or binary.
+    pub kind: KeyKind,
+}
+
+/// The three types a key may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `S`.
+    String,
+    /// `N`.
+    Number,
+    /// `B`.
+    Binary,
+}
+
+/// What the command line says; each wins over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--handlers`, relative to the working folder.
+    pub handlers: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--admin`.
+    pub admin: Option<SocketAddr>,
+    /// `--data`, relative to the working folder.
+    pub data: Option<PathBuf>,
+    /// `--stage`.
+    pub stage: Option<String>,
+}
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// Line and column in it, from 1; none for a problem with the whole file.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong, naming the key and the value.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.place {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// What holds for the function `name`: its own table, else the defaults.
+    pub fn function(&self, name: &str) -> &FunctionConfig {
+        self.functions.get(name).unwrap_or(&self.function_default)
+    }
+
+    /// The functions that routes name, each as often as it is named.
+    pub fn functions_in_routes(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().filter_map(|route| match &route.integration {
+            IntegrationConfig::Function { name, .. } => Some(name.as_str()),
+            IntegrationConfig::Mock(_) => None,
+        })
+    }
+
+    /// The stage variables of the stage that is served.
+    pub fn stage_variables(&self) -> Option<&BTreeMap<String, String>> {
+        self.stages.get(&self.stage).map(|stage| &stage.variables)
+    }
+}
+
+/// `path` made absolute against `base` without following symbolic links:
+/// a link that is swapped later must be seen.
+fn absolute(base: &Path, path: &Path) -> PathBuf {
+    let joined = base.join(path);
+    std::path::absolute(&joined).unwrap_or(joined)
+}

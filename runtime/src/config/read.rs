@@ -1,0 +1,386 @@
+//! A reader over spanned TOML that goes on after a problem.
+//!
+//! A serde raw struct would stop at the first problem and know no columns.
+//! Here every taker records what is wrong, gives a stand-in and goes on, so
+//! that one pass over the file reports everything in it.
+
+use std::{
+    cell::RefCell,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    Problem,
+    keys::{Section, closest, hint_for_unknown},
+};
+
+/// The text that is read, and what is wrong with it so far.
+pub struct Source<'t> {
+    file: PathBuf,
+    text: &'t str,
+    line_starts: Vec<usize>,
+    problems: RefCell<Vec<Problem>>,
+}
+
+/// A value, and where it stands.
+#[derive(Clone)]
+pub struct Value<'r> {
+    pub source: &'r Source<'r>,
+    /// Its keys from the root on, joined by dots.
+    pub path: String,
+    /// Where it begins, in bytes.
+    pub at: usize,
+    pub value: &'r DeValue<'r>,
+}
+
+/// A string, and where it stands.
+#[derive(Clone, Copy)]
+pub struct Text<'r> {
+    pub text: &'r str,
+    pub at: usize,
+}
+
+/// An entry of a table whose keys are names that the user chose.
+pub struct Entry<'r> {
+    pub name: Text<'r>,
+    pub value: Value<'r>,
+}
+
+/// A table with known keys. One that the file lacks reads as an empty one.
+pub struct Table<'r> {
+    pub source: &'r Source<'r>,
+    pub path: String,
+    pub at: usize,
+    section: &'static Section,
+    entries: Option<&'r DeTable<'r>>,
+}
+
+impl<'t> Source<'t> {
+    pub fn new(file: &Path, text: &'t str) -> Self {
+        let line_ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            file: file.to_owned(),
+            text,
+            line_starts: std::iter::once(0).chain(line_ends).collect(),
+            problems: RefCell::default(),
+        }
+    }
+
+    /// Line and column of an offset, from 1; a column is a character.
+    pub fn place(&self, at: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|&start| start <= at);
+        let start = self.line_starts[line - 1];
+        let before = self.text.get(start..at).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// Records a problem; an empty hint is none.
+    pub fn problem(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) {
+        let place = Some(self.place(at));
+        self.record(self.file.clone(), place, message.into(), hint.into());
+    }
+
+    /// Records a problem with what the command line says.
+    pub fn command_line_problem(&self, message: impl Into<String>, hint: impl Into<String>) {
+        let command_line = PathBuf::from("command line");
+        self.record(command_line, None, message.into(), hint.into());
+    }
+
+    fn record(&self, file: PathBuf, place: Option<(usize, usize)>, message: String, hint: String) {
+        let hint = Some(hint).filter(|hint| !hint.is_empty());
+        let problem = Problem {
+            file,
+            place,
+            message,
+            hint,
+        };
+        let mut problems = self.problems.borrow_mut();
+        // The parser reports some errors twice.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+
+    /// The lines that have a problem so far.
+    pub fn lines_with_problems(&self) -> Vec<usize> {
+        let problems = self.problems.borrow();
+        let lines = problems.iter().filter_map(|problem| problem.place);
+        lines.map(|(line, _)| line).collect()
+    }
+
+    /// All problems in the order of the file.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| problem.place);
+        problems
+    }
+}
+
+impl<'r> Value<'r> {
+    pub fn new(source: &'r Source<'r>, path: String, spanned: &'r Spanned<DeValue<'r>>) -> Self {
+        Self {
+            source,
+            path,
+            at: spanned.span().start,
+            value: spanned.get_ref(),
+        }
+    }
+
+    pub fn problem(&self, message: impl Into<String>, hint: impl Into<String>) {
+        self.source.problem(self.at, message, hint);
+    }
+
+    /// Records that the value's type is not `wanted`.
+    pub fn mistyped(&self, wanted: &str, hint: impl Into<String>) {
+        let given = with_article(self.value.type_str());
+        self.problem(format!("{} is {given}, not {wanted}", self.path), hint);
+    }
+
+    pub fn string(&self) -> Option<Text<'r>> {
+        let hint = match self.value {
+            DeValue::String(text) => return Some(Text { text, at: self.at }),
+            DeValue::Integer(number) => format!("write it in quotes: \"{number}\""),
+            DeValue::Float(number) => format!("write it in quotes: \"{number}\""),
+            DeValue::Boolean(value) => format!("write it in quotes: \"{value}\""),
+            _ => String::new(),
+        };
+        self.mistyped("a string", hint);
+        None
+    }
+
+    /// An integer. One that is out of range counts as the nearest in range,
+    /// so that what depends on it is not reported as well.
+    pub fn integer(&self, range: RangeInclusive<u64>, hint: &str) -> Option<u64> {
+        let number = match self.value {
+            DeValue::Integer(number) => number,
+            DeValue::String(text) if text.parse::<i64>().is_ok() => {
+                self.mistyped("an integer", format!("write {text} without quotes"));
+                return None;
+            }
+            _ => {
+                self.mistyped("an integer", "");
+                return None;
+            }
+        };
+        let (min, max) = range.into_inner();
+        let value = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX);
+        if !(i128::from(min)..=i128::from(max)).contains(&value) {
+            self.problem(
+                format!("{} is {number}, not within {min} to {max}", self.path),
+                hint,
+            );
+        }
+        Some(u64::try_from(value.max(0)).unwrap_or(max).clamp(min, max))
+    }
+
+    pub fn boolean(&self) -> Option<bool> {
+        let hint = match self.value {
+            DeValue::Boolean(value) => return Some(*value),
+            DeValue::String(text) if matches!(&**text, "true" | "false") => {
+                format!("write {text} without quotes")
+            }
+            _ => String::new(),
+        };
+        self.mistyped("a boolean", hint);
+        None
+    }
+
+    pub fn array(&self) -> Option<Vec<Value<'r>>> {
+        let DeValue::Array(items) = self.value else {
+            let hint = match self.value {
+                DeValue::String(text) => format!("write [{text:?}]"),
+                _ => String::new(),
+            };
+            self.mistyped("an array", hint);
+            return None;
+        };
+        let values = items
+            .iter()
+            .map(|item| Value::new(self.source, self.path.clone(), item));
+        Some(values.collect())
+    }
+
+    /// An array of strings; items of other types are reported and left out.
+    pub fn strings(&self) -> Option<Vec<Text<'r>>> {
+        let items = self.array()?;
+        Some(items.iter().filter_map(Value::string).collect())
+    }
+
+    /// A table with known keys.
+    pub fn table(&self, section: &'static Section) -> Option<Table<'r>> {
+        let DeValue::Table(entries) = self.value else {
+            self.mistyped("a table", "");
+            return None;
+        };
+        let table = Table {
+            source: self.source,
+            path: self.path.clone(),
+            at: self.at,
+            section,
+            entries: Some(entries),
+        };
+        table.report_unknown_keys();
+        Some(table)
+    }
+
+    /// A table whose keys are names, each with a value of its own.
+    pub fn entries(&self, hint: &str) -> Option<Vec<Entry<'r>>> {
+        let DeValue::Table(entries) = self.value else {
+            self.mistyped("a table", hint);
+            return None;
+        };
+        let entries = entries.iter().map(|(key, value)| Entry {
+            name: Text {
+                text: key.get_ref(),
+                at: key.span().start,
+            },
+            value: Value::new(self.source, format!("{}.{}", self.path, key.get_ref()), value),
+        });
+        Some(entries.collect())
+    }
+}
+
+impl<'r> Table<'r> {
+    /// The whole document.
+    pub fn root(
+        source: &'r Source<'r>,
+        section: &'static Section,
+        document: &'r DeTable<'r>,
+    ) -> Self {
+        let table = Self {
+            source,
+            path: String::new(),
+            at: 0,
+            section,
+            entries: Some(document),
+        };
+        table.report_unknown_keys();
+        table
+    }
+
+    fn report_unknown_keys(&self) {
+        let place = match self.path.as_str() {
+            "" => "at the top level".to_owned(),
+            path => format!("in {path}"),
+        };
+        for (key, _) in self.entries.into_iter().flatten() {
+            let name: &str = key.get_ref();
+            if !self.section.keys.contains(&name) {
+                let message = format!("unknown key {name:?} {place}");
+                let hint = hint_for_unknown(self.section, name);
+                self.source.problem(key.span().start, message, hint);
+            }
+        }
+    }
+
+    /// Where a key that the table has is written.
+    pub fn key_at(&self, key: &str) -> usize {
+        let entry = self.entries.and_then(|entries| entries.get_key_value(key));
+        entry.map_or(self.at, |(key, _)| key.span().start)
+    }
+
+    pub fn take(&self, key: &'static str) -> Option<Value<'r>> {
+        debug_assert!(self.section.keys.contains(&key), "{key} is a listed key");
+        let spanned = self.entries?.get(key)?;
+        let path = match self.path.as_str() {
+            "" => key.to_owned(),
+            path => format!("{path}.{key}"),
+        };
+        Some(Value::new(self.source, path, spanned))
+    }
+
+    pub fn string(&self, key: &'static str) -> Option<Text<'r>> {
+        self.take(key)?.string()
+    }
+
+    pub fn boolean(&self, key: &'static str, default: bool) -> bool {
+        let given = self.take(key).and_then(|value| value.boolean());
+        given.unwrap_or(default)
+    }
+
+    pub fn integer<T: TryFrom<u64>>(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        default: T,
+    ) -> T {
+        self.integer_or(key, range, "", default)
+    }
+
+    /// An integer whose range needs explaining.
+    pub fn integer_or<T: TryFrom<u64>>(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        hint: &str,
+        default: T,
+    ) -> T {
+        let given = self.take(key).and_then(|value| value.integer(range, hint));
+        given.and_then(|value| T::try_from(value).ok()).unwrap_or(default)
+    }
+
+    pub fn milliseconds(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        hint: &str,
+        default: Duration,
+    ) -> Duration {
+        let given = self.take(key).and_then(|value| value.integer(range, hint));
+        given.map_or(default, Duration::from_millis)
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let value = self.take(key)?;
+        choice(&value, value.string()?, choices)
+    }
+
+    /// A table below this one; an empty one where there is none.
+    pub fn table(&self, key: &'static str, section: &'static Section) -> Table<'r> {
+        let given = self.take(key).and_then(|value| value.table(section));
+        given.unwrap_or_else(|| Table {
+            source: self.source,
+            path: key.to_owned(),
+            at: self.at,
+            section,
+            entries: None,
+        })
+    }
+
+    /// A table of named things; none where the key is missing.
+    pub fn entries(&self, key: &'static str, hint: &str) -> Vec<Entry<'r>> {
+        let given = self.take(key).and_then(|value| value.entries(hint));
+        given.unwrap_or_default()
+    }
+}
+
+/// What `text` stands for among `choices`.
+pub fn choice<T: Copy>(value: &Value<'_>, text: Text<'_>, choices: &[(&str, T)]) -> Option<T> {
+    let found = choices.iter().find(|(word, _)| *word == text.text);
+    if found.is_none() {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        let hint = match closest(text.text, &words) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                format!("write {}", quoted.join(" or "))
+            }
+        };
+        let message = format!("{} cannot be {:?}", value.path, text.text);
+        value.source.problem(text.at, message, hint);
+    }
+    found.map(|(_, meaning)| *meaning)
+}
+
+fn with_article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+    format!("{article} {kind}")
+}

@@ -1,0 +1,180 @@
+//! From a checked configuration and loaded functions to one immutable
+//! snapshot. A request takes it once and keeps it to its end; a reload builds
+//! another one.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::Method;
+
+use crate::{
+    config::{ApiKind, Config, IntegrationConfig, MockConfig, PayloadFormat},
+    router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
+    sandbox::Function,
+};
+
+/// The account that events and ARNs name.
+pub const ACCOUNT_ID: &str = "000000000000";
+
+/// Everything that a request needs.
+pub struct Gateway {
+    /// The configuration this was built from.
+    pub config: Config,
+    /// Functions by name.
+    pub functions: BTreeMap<String, FunctionState>,
+    /// Routes: those of the file, then drop-ins.
+    pub router: Router<Route>,
+}
+
+/// A handler in the folder, loaded or not.
+#[derive(Clone)]
+pub enum FunctionState {
+    /// Ready; `stale` says why a newer file is not what runs.
+    Ready {
+        /// The function.
+        function: Arc<Function>,
+        /// The problem with the file as it is now.
+        stale: Option<String>,
+    },
+    /// Never loaded.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl FunctionState {
+    /// The function, if it can be invoked.
+    pub fn function(&self) -> Option<&Arc<Function>> {
+        match self {
+            Self::Ready { function, .. } => Some(function),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// What is wrong with its file.
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Ready { stale, .. } => stale.as_deref(),
+            Self::Failed { reason } => Some(reason),
+        }
+    }
+}
+
+/// A route with all that is derived from it once.
+#[derive(Debug)]
+pub struct Route {
+    /// `GET /pets/{id}`.
+    pub key: String,
+    /// `/pets/{id}`.
+    pub resource: String,
+    /// A short stable id of the resource, as REST APIs have.
+    pub resource_id: String,
+    /// Whether it comes from a file in the folder, not from the configuration.
+    pub drop_in: bool,
+    /// The method, where it is one.
+    pub method: Option<Method>,
+    /// What answers.
+    pub target: Target,
+    /// How long that may take.
+    pub timeout: Duration,
+}
+
+/// What answers a route.
+#[derive(Debug)]
+pub enum Target {
+    /// A function by its name in [`Gateway::functions`].
+    Function {
+        /// The name.
+        name: String,
+        /// The event's format.
+        payload: PayloadFormat,
+    },
+    /// A mock.
+    Mock(MockConfig),
+}
+
+/// The name that is served at the root.
+const INDEX: &str = "index";
+
+impl Gateway {
+    /// Routes of the configuration first, so that they win over drop-ins.
+    pub fn new(config: Config, functions: BTreeMap<String, FunctionState>) -> Self {
+        let mut routes: Vec<(RouteKey, Route)> = config
+            .routes
+            .iter()
+            .map(|route| {
+                let target = match &route.integration {
+                    IntegrationConfig::Function { name, payload } => {
+                        Target::Function { name: name.clone(), payload: *payload }
+                    }
+                    IntegrationConfig::Mock(mock) => Target::Mock(mock.clone()),
+                };
+                (route.key.clone(), Route::new(&route.key, target, route.timeout, false))
+            })
+            .collect();
+        if config.drop_in {
+            let named: Vec<&str> = config.functions_in_routes().collect();
+            for name in functions.keys().filter(|name| !named.contains(&name.as_str())) {
+                routes.extend(drop_in_routes(&config, name));
+            }
+        }
+        let router = Router::new(config.kind, routes);
+        Self { config, functions, router }
+    }
+
+    /// Everything that is wrong with the folder's handlers, by name.
+    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.functions
+            .iter()
+            .filter_map(|(name, state)| state.problem().map(|problem| (name.as_str(), problem)))
+    }
+}
+
+/// `ANY /NAME` and `ANY /NAME/{proxy+}`; for `index` the root and the rest.
+fn drop_in_routes(config: &Config, name: &str) -> Vec<(RouteKey, Route)> {
+    let payload = match config.kind {
+        ApiKind::Rest => PayloadFormat::V1,
+        ApiKind::Http => PayloadFormat::V2,
+    };
+    let base = if name == INDEX { Vec::new() } else { vec![Segment::Literal(name.to_owned())] };
+    let mut rest = base.clone();
+    rest.push(Segment::Greedy("proxy".to_owned()));
+    [base, rest]
+        .into_iter()
+        .map(|segments| {
+            let key = RouteKey::Path(RouteMethod::Any, PathPattern::from_segments(segments));
+            let target = Target::Function { name: name.to_owned(), payload };
+            let route = Route::new(&key, target, config.limits.integration_timeout, true);
+            (key, route)
+        })
+        .collect()
+}
+
+impl Route {
+    fn new(key: &RouteKey, target: Target, timeout: Duration, drop_in: bool) -> Self {
+        let resource = key.resource();
+        Self {
+            key: key.to_string(),
+            resource_id: short_id(&resource),
+            resource,
+            drop_in,
+            method: match key {
+                RouteKey::Path(RouteMethod::Only(method), _) => Some(method.clone()),
+                _ => None,
+            },
+            target,
+            timeout,
+        }
+    }
+}
+
+/// Six characters of a-z0-9 that stay the same for the same text.
+pub fn short_id(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(6)
+        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
+        .collect()
+}

@@ -1,0 +1,81 @@
+//! What answers a request: a closed set of integrations. They know nothing of
+//! clients; what they need of the request is handed to them.
+
+mod mock;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    config::{MockConfig, template::Lookup},
+    sandbox::{Function, Invocation, InvokeError},
+};
+
+/// An integration request: what is called, and with what.
+pub enum IntegrationRequest<'a> {
+    /// Invokes a function with an event.
+    Function {
+        /// The function.
+        function: &'a Function,
+        /// The event and the invocation's id.
+        invocation: Invocation,
+    },
+    /// Answers without code.
+    Mock {
+        /// The answer.
+        mock: &'a MockConfig,
+        /// What its placeholders stand for.
+        request: &'a (dyn Lookup + Sync),
+    },
+}
+
+/// What an integration answered.
+#[derive(Debug)]
+pub enum IntegrationAnswer {
+    /// The JSON text that a function returned.
+    Payload(String),
+    /// A response in HTTP's own terms.
+    Http {
+        /// The status code.
+        status: StatusCode,
+        /// The headers.
+        headers: HeaderMap,
+        /// The body.
+        body: Bytes,
+    },
+}
+
+/// Why an integration did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum IntegrationError {
+    /// It took longer than the route allows.
+    #[error("the integration took longer than {0:?}")]
+    Timeout(Duration),
+    /// The function failed.
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
+    /// The mock's answer cannot be made of this request.
+    #[error("the mock cannot answer: {0}")]
+    Mock(String),
+}
+
+/// Calls the integration and waits for its answer, at most for `timeout`.
+///
+/// # Errors
+/// [`IntegrationError`]. A function that is still running then is ended.
+pub async fn call(
+    request: IntegrationRequest<'_>,
+    timeout: Duration,
+) -> Result<IntegrationAnswer, IntegrationError> {
+    let answer = async {
+        match request {
+            IntegrationRequest::Function { function, invocation } => {
+                Ok(IntegrationAnswer::Payload(function.invoke(invocation).await?))
+            }
+            IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,
+        }
+    };
+    tokio::time::timeout(timeout, answer).await.map_err(|_| IntegrationError::Timeout(timeout))?
+}

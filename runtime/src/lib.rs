@@ -1,0 +1,36 @@
+//! Mayfly: an API gateway that runs every request in its own WebAssembly
+//! sandbox.
+//!
+//! The rooms, in the order a request meets them; none imports one before it
+//! but [`config`], whose checked values all know, and [`telemetry`], which
+//! knows nobody:
+//!
+//! ```text
+//! server → router → pipeline → integration → sandbox | services
+//! ```
+//!
+//! [`gateway`] is the immutable snapshot that a request is served from,
+//! [`reload`] makes new ones, [`admin`] tells about them, and [`cli`] is the
+//! binary `mayfly`.
+
+pub mod config;
+pub mod gateway;
+pub mod router;
+
+pub mod server;
+
+pub mod pipeline;
+
+pub mod integration;
+
+pub mod sandbox;
+
+pub mod services;
+
+pub mod reload;
+
+pub mod admin;
+
+pub mod cli;
+
+pub mod telemetry;

@@ -1,0 +1,7 @@
+//! The binary `mayfly`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mayfly::cli::main()
+}

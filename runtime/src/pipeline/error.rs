@@ -1,0 +1,158 @@
+//! Every way out of the pipeline that is not an answer, and the one table
+//! from it to a response.
+//!
+//! Each error has two texts: what the client is told, which is the service's
+//! own word for it, and what the log says, which names the reason.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::{config::ApiKind, integration::IntegrationError, sandbox::InvokeError};
+
+/// Why a request got no answer from its integration.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No route takes this method and path.
+    #[error("no route")]
+    NoRoute,
+    /// The request's form is against HTTP.
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+    /// Path and query are too long.
+    #[error("the path has more than uri_bytes_max = {max} bytes")]
+    UriTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// Too many or too long headers.
+    #[error("the head has {0}")]
+    HeadersTooLarge(String),
+    /// The body is too long for the gateway.
+    #[error("the body has more than body_bytes_max = {max} bytes")]
+    BodyTooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// The client stopped sending.
+    #[error("nothing of the body came for {0:?}")]
+    BodyTimeout(Duration),
+    /// The client went away, or framed its body wrongly.
+    #[error("the body could not be read: {0}")]
+    BodyBroken(String),
+    /// The integration could not be called, or failed.
+    #[error("{0}")]
+    Integration(String),
+    /// The integration's answer is not one.
+    #[error("malformed proxy response: {0}")]
+    Malformed(String),
+    /// The integration was too slow.
+    #[error("the integration took longer than {0:?}")]
+    IntegrationTimeout(Duration),
+    /// The payload is too long for the function.
+    #[error("{0}")]
+    PayloadTooLarge(String),
+    /// Too much is running already.
+    #[error("{0}")]
+    Throttled(String),
+}
+
+impl From<IntegrationError> for GatewayError {
+    fn from(error: IntegrationError) -> Self {
+        match error {
+            IntegrationError::Timeout(limit) => Self::IntegrationTimeout(limit),
+            IntegrationError::Mock(_) => Self::Integration(error.to_string()),
+            IntegrationError::Invoke(error) => match error {
+                InvokeError::PayloadTooLarge { .. } => Self::PayloadTooLarge(error.to_string()),
+                InvokeError::Throttled(_) => Self::Throttled(error.to_string()),
+                // The whole trap is in the invocation's own log already.
+                InvokeError::Trap(text) => {
+                    let first = text.lines().next().unwrap_or_default();
+                    Self::Integration(format!("the function trapped: {first}"))
+                }
+                error => Self::Integration(error.to_string()),
+            },
+        }
+    }
+}
+
+/// One row: the status, the client's message and the exception's name that
+/// REST APIs put into a header.
+struct Row(StatusCode, &'static str, &'static str);
+
+impl GatewayError {
+    fn row(&self, kind: ApiKind) -> Row {
+        use ApiKind::{Http, Rest};
+        use StatusCode as S;
+        match (self, kind) {
+            (Self::NoRoute, Rest) => {
+                Row(S::FORBIDDEN, "Missing Authentication Token", "MissingAuthenticationTokenException")
+            }
+            (Self::NoRoute, Http) => Row(S::NOT_FOUND, "Not Found", ""),
+            (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
+                Row(S::BAD_REQUEST, "Bad Request", "BadRequestException")
+            }
+            (Self::UriTooLong { .. }, _) => {
+                Row(S::URI_TOO_LONG, "Request-URI Too Long", "BadRequestException")
+            }
+            (Self::HeadersTooLarge(_), _) => Row(
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "Request Header Fields Too Large",
+                "BadRequestException",
+            ),
+            (Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_), Rest) => {
+                Row(S::PAYLOAD_TOO_LARGE, "Request Too Long", "RequestTooLargeException")
+            }
+            (Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_), Http) => {
+                Row(S::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "")
+            }
+            (Self::BodyTimeout(_), _) => {
+                Row(S::REQUEST_TIMEOUT, "Request Timeout", "BadRequestException")
+            }
+            (Self::Integration(_) | Self::Malformed(_), Rest) => {
+                Row(S::BAD_GATEWAY, "Internal server error", "InternalServerErrorException")
+            }
+            (Self::Integration(_) | Self::Malformed(_), Http) => {
+                Row(S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
+            }
+            (Self::IntegrationTimeout(_), _) => {
+                Row(S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
+            }
+            (Self::Throttled(_), _) => {
+                Row(S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
+            }
+        }
+    }
+
+    /// Writes the reason, which the client is not told.
+    pub fn log(&self, request_id: &str, route: &str) {
+        match self {
+            Self::NoRoute => {}
+            Self::Integration(_) | Self::Malformed(_) | Self::IntegrationTimeout(_) => {
+                tracing::error!(request_id, route, "{self}");
+            }
+            _ => tracing::warn!(request_id, route, "{self}"),
+        }
+    }
+
+    /// The response that the client gets.
+    pub fn into_response(self, kind: ApiKind) -> Response<Bytes> {
+        let Row(status, message, exception) = self.row(kind);
+        let mut response = Response::new(Bytes::from(json!({ "message": message }).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if kind == ApiKind::Rest && !exception.is_empty() {
+            headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
+        }
+        // The rest of such a request cannot be told from the next one.
+        if matches!(self, Self::BodyTimeout(_) | Self::BodyBroken(_)) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,495 @@
+//! The Lambda proxy event of both formats, exactly as API Gateway builds it.
+//!
+//! Format 1.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
+//! Format 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+
+use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderName, header};
+use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use time::{OffsetDateTime, macros::format_description};
+
+use super::{TRACE_ID, extended_id, method_request::MethodRequest};
+use crate::{
+    config::{ApiKind, PayloadFormat},
+    gateway::{ACCOUNT_ID, Target, short_id},
+};
+
+/// The event's JSON text for the route's function.
+pub fn text(request: &MethodRequest<'_>) -> String {
+    let event = match request.matched.route.target {
+        Target::Function { payload: PayloadFormat::V1, .. } => v1(request),
+        _ => v2(request),
+    };
+    // Every part is text, a number or a map with text for keys.
+    event.unwrap_or_default()
+}
+
+/// An object whose members keep their order.
+struct Members<V>(Vec<(String, V)>);
+
+impl<V: Serialize> Serialize for Members<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<V> Members<V> {
+    /// Nothing is `null` in format 1.0 and absent in 2.0.
+    fn some(self) -> Option<Self> {
+        (!self.0.is_empty()).then_some(self)
+    }
+}
+
+/// Pairs with the same name become one member of all their values.
+fn grouped<'v>(pairs: impl Iterator<Item = (&'v str, Cow<'v, str>)>) -> Vec<(&'v str, Vec<Cow<'v, str>>)> {
+    let mut groups: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
+    let mut places: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+    for (name, value) in pairs {
+        let place = *places.entry(name).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((name, vec![value])),
+        }
+    }
+    groups
+}
+
+fn last(groups: &[(&str, Vec<Cow<'_, str>>)], name: impl Fn(&str) -> String) -> Members<String> {
+    let value = |values: &[Cow<'_, str>]| values.last().map(ToString::to_string).unwrap_or_default();
+    Members(groups.iter().map(|(key, values)| (name(key), value(values))).collect())
+}
+
+fn all<'v>(
+    groups: Vec<(&'v str, Vec<Cow<'v, str>>)>,
+    name: impl Fn(&str) -> String,
+) -> Members<Vec<Cow<'v, str>>> {
+    Members(groups.into_iter().map(|(key, values)| (name(key), values)).collect())
+}
+
+/// The client's headers with those that the service adds.
+fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<(&'v str, Cow<'v, str>)> {
+    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+    const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    let ours = [&FORWARDED_FOR, &FORWARDED_PORT, &FORWARDED_PROTO, &TRACE_ID];
+    let mut headers: Vec<(&str, Cow<'_, str>)> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| !ours.contains(name) && !HOP_BY_HOP.contains(name))
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    let client = request.connection.client.ip();
+    let forwarded_for = match request.header_text(FORWARDED_FOR) {
+        Some(before) => format!("{before}, {client}"),
+        None => client.to_string(),
+    };
+    headers.push(("x-amzn-trace-id", Cow::Borrowed(&request.exchange.trace_id)));
+    headers.push(("x-forwarded-for", Cow::Owned(forwarded_for)));
+    headers.push(("x-forwarded-port", Cow::Owned(request.connection.local.port().to_string())));
+    headers.push(("x-forwarded-proto", Cow::Borrowed("http")));
+    if request.headers.get(header::HOST).is_none() {
+        headers.push(("host", Cow::Owned(request.domain_name())));
+    }
+    headers
+}
+
+/// Headers of one connection, which no integration sees.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// The body as an event carries it, and whether that is base64.
+fn body<'v>(request: &'v MethodRequest<'_>) -> (Option<Cow<'v, str>>, bool) {
+    if request.body.is_empty() {
+        return (None, false);
+    }
+    let text = std::str::from_utf8(&request.body).ok();
+    let content_type = request.header_text(header::CONTENT_TYPE);
+    match text {
+        Some(text) if is_text(request.kind(), content_type.as_deref()) => {
+            (Some(Cow::Borrowed(text)), false)
+        }
+        _ => (Some(Cow::Owned(STANDARD.encode(&request.body))), true),
+    }
+}
+
+/// REST APIs take every body for text unless told otherwise; HTTP APIs only
+/// those types they know to be text, to which forms do not belong.
+fn is_text(kind: ApiKind, content_type: Option<&str>) -> bool {
+    let Some(content_type) = content_type.filter(|_| kind == ApiKind::Http) else { return true };
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || matches!(
+            essence.as_str(),
+            "application/json" | "application/xml" | "application/javascript"
+        )
+}
+
+/// `09/Apr/2015:12:34:56 +0000` and milliseconds since the epoch.
+fn times(time: SystemTime) -> (String, u64) {
+    let format = format_description!(
+        "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
+    );
+    let text = OffsetDateTime::from(time).format(&format).unwrap_or_default();
+    let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    (text, u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// The first label of a host name; the whole of an address.
+fn domain_prefix(domain: &str) -> &str {
+    if domain.starts_with('[') || domain.parse::<std::net::IpAddr>().is_ok() {
+        return domain;
+    }
+    domain.split('.').next().unwrap_or(domain)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventV1<'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'static str>,
+    resource: &'r str,
+    path: Cow<'r, str>,
+    http_method: &'r str,
+    headers: Option<Members<String>>,
+    multi_value_headers: Option<Members<Vec<Cow<'r, str>>>>,
+    query_string_parameters: Option<Members<String>>,
+    multi_value_query_string_parameters: Option<Members<Vec<Cow<'r, str>>>>,
+    path_parameters: Option<Members<&'r str>>,
+    stage_variables: Option<&'r BTreeMap<String, String>>,
+    request_context: ContextV1<'r>,
+    body: Option<Cow<'r, str>>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContextV1<'r> {
+    account_id: &'static str,
+    api_id: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<NoAuthorizer>,
+    domain_name: &'r str,
+    domain_prefix: &'r str,
+    extended_request_id: String,
+    http_method: &'r str,
+    identity: IdentityV1<'r>,
+    path: &'r str,
+    protocol: &'static str,
+    request_id: &'r str,
+    request_time: String,
+    request_time_epoch: u64,
+    resource_id: &'r str,
+    resource_path: &'r str,
+    stage: &'r str,
+    deployment_id: String,
+}
+
+/// What an HTTP API's 1.0 event has where there is no authorizer.
+#[derive(Serialize)]
+struct NoAuthorizer {
+    claims: (),
+    scopes: (),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityV1<'r> {
+    access_key: (),
+    account_id: (),
+    caller: (),
+    cognito_authentication_provider: (),
+    cognito_authentication_type: (),
+    cognito_identity_id: (),
+    cognito_identity_pool_id: (),
+    principal_org_id: (),
+    source_ip: String,
+    user: (),
+    user_agent: Option<Cow<'r, str>>,
+    user_arn: (),
+}
+
+fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
+    let route = request.matched.route;
+    let kind = request.kind();
+    let headers = grouped(headers(request).into_iter());
+    let query =
+        grouped(request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))));
+    let domain = request.domain_name();
+    let (request_time, request_time_epoch) = times(request.exchange.time);
+    let (body, is_base64_encoded) = body(request);
+    let path = match kind {
+        ApiKind::Rest => Cow::Borrowed(request.path),
+        ApiKind::Http => percent_decode_str(request.path).decode_utf8_lossy(),
+    };
+    let event = EventV1 {
+        version: (kind == ApiKind::Http).then_some("1.0"),
+        resource: &route.resource,
+        path,
+        http_method: request.method.as_str(),
+        headers: last(&headers, canonical).some(),
+        multi_value_headers: all(headers, canonical).some(),
+        query_string_parameters: last(&query, str::to_owned).some(),
+        multi_value_query_string_parameters: all(query, str::to_owned).some(),
+        path_parameters: parameters(request),
+        stage_variables: stage_variables(request),
+        request_context: ContextV1 {
+            account_id: ACCOUNT_ID,
+            api_id: &request.gateway.config.name,
+            authorizer: (kind == ApiKind::Http).then_some(NoAuthorizer { claims: (), scopes: () }),
+            domain_name: &domain,
+            domain_prefix: domain_prefix(&domain),
+            extended_request_id: extended_id(request.exchange.id),
+            http_method: request.method.as_str(),
+            identity: IdentityV1 {
+                access_key: (),
+                account_id: (),
+                caller: (),
+                cognito_authentication_provider: (),
+                cognito_authentication_type: (),
+                cognito_identity_id: (),
+                cognito_identity_pool_id: (),
+                principal_org_id: (),
+                source_ip: request.connection.client.ip().to_string(),
+                user: (),
+                user_agent: request.header_text(header::USER_AGENT),
+                user_arn: (),
+            },
+            path: request.path,
+            protocol: request.protocol(),
+            request_id: &request.exchange.request_id,
+            request_time,
+            request_time_epoch,
+            resource_id: &route.resource_id,
+            resource_path: &route.resource,
+            stage: &request.gateway.config.stage,
+            deployment_id: short_id(&request.gateway.config.name),
+        },
+        body,
+        is_base64_encoded,
+    };
+    serde_json::to_string(&event)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventV2<'r> {
+    version: &'static str,
+    route_key: &'r str,
+    raw_path: Cow<'r, str>,
+    raw_query_string: &'r str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cookies: Vec<String>,
+    headers: Members<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_string_parameters: Option<Members<String>>,
+    request_context: ContextV2<'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_parameters: Option<Members<&'r str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage_variables: Option<&'r BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Cow<'r, str>>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContextV2<'r> {
+    account_id: &'static str,
+    api_id: &'r str,
+    domain_name: &'r str,
+    domain_prefix: &'r str,
+    http: HttpV2<'r>,
+    request_id: &'r str,
+    route_key: &'r str,
+    stage: &'r str,
+    time: String,
+    time_epoch: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HttpV2<'r> {
+    method: &'r str,
+    path: Cow<'r, str>,
+    protocol: &'static str,
+    source_ip: String,
+    user_agent: Cow<'r, str>,
+}
+
+fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
+    let route = request.matched.route;
+    let cookies: Vec<String> = request
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            value.split("; ").map(str::to_owned).collect::<Vec<_>>()
+        })
+        .filter(|cookie| !cookie.is_empty())
+        .collect();
+    let headers = headers(request).into_iter().filter(|(name, _)| *name != header::COOKIE.as_str());
+    let query = request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
+    let domain = request.domain_name();
+    // The service decodes the path of this format, to its users' surprise.
+    let path = percent_decode_str(request.path).decode_utf8_lossy();
+    let (time, time_epoch) = times(request.exchange.time);
+    let (body, is_base64_encoded) = body(request);
+    let event = EventV2 {
+        version: "2.0",
+        route_key: &route.key,
+        raw_path: path.clone(),
+        raw_query_string: request.raw_query,
+        cookies,
+        headers: joined(grouped(headers)),
+        query_string_parameters: joined(grouped(query)).some(),
+        request_context: ContextV2 {
+            account_id: ACCOUNT_ID,
+            api_id: &request.gateway.config.name,
+            domain_name: &domain,
+            domain_prefix: domain_prefix(&domain),
+            http: HttpV2 {
+                method: request.method.as_str(),
+                path,
+                protocol: request.protocol(),
+                source_ip: request.connection.client.ip().to_string(),
+                user_agent: request.header_text(header::USER_AGENT).unwrap_or_default(),
+            },
+            request_id: &request.exchange.request_id,
+            route_key: &route.key,
+            stage: &request.gateway.config.stage,
+            time,
+            time_epoch,
+        },
+        path_parameters: parameters(request),
+        stage_variables: stage_variables(request),
+        body,
+        is_base64_encoded,
+    };
+    serde_json::to_string(&event)
+}
+
+fn joined(groups: Vec<(&str, Vec<Cow<'_, str>>)>) -> Members<String> {
+    Members(groups.into_iter().map(|(name, values)| (name.to_owned(), values.join(","))).collect())
+}
+
+fn parameters<'r>(request: &'r MethodRequest<'_>) -> Option<Members<&'r str>> {
+    let pairs = &request.matched.parameters;
+    Members(pairs.iter().map(|(name, value)| (name.clone(), value.as_str())).collect()).some()
+}
+
+fn stage_variables<'r>(request: &'r MethodRequest<'_>) -> Option<&'r BTreeMap<String, String>> {
+    request.gateway.config.stage_variables().filter(|variables| !variables.is_empty())
+}
+
+/// Format 1.0 writes names as most clients do; what is not a well-known header
+/// stays in lower case, as a client of HTTP/2 sends it.
+fn canonical(name: &str) -> String {
+    const KNOWN: [&str; 40] = [
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-type",
+        "cookie",
+        "date",
+        "dnt",
+        "expect",
+        "forwarded",
+        "from",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "proxy-authorization",
+        "range",
+        "referer",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "via",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amzn-trace-id",
+        "x-api-key",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-requested-with",
+    ];
+    if KNOWN.binary_search(&name).is_err() {
+        return name.to_owned();
+    }
+    let mut upper = true;
+    name.chars()
+        .map(|c| {
+            let cased = if upper { c.to_ascii_uppercase() } else { c };
+            upper = c == '-';
+            cased
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_names_are_capitalised() {
+        assert_eq!(canonical("x-amzn-trace-id"), "X-Amzn-Trace-Id");
+        assert_eq!(canonical("accept"), "Accept");
+        assert_eq!(canonical("x-requested-with"), "X-Requested-With");
+        assert_eq!(canonical("authtoken"), "authtoken");
+    }
+
+    #[test]
+    fn http_apis_know_which_types_are_text() {
+        for text in ["text/plain", "application/json; charset=utf-8", "application/ld+json"] {
+            assert!(is_text(ApiKind::Http, Some(text)), "{text}");
+        }
+        for binary in ["application/x-www-form-urlencoded", "image/png", "application/octet-stream"] {
+            assert!(!is_text(ApiKind::Http, Some(binary)), "{binary}");
+            assert!(is_text(ApiKind::Rest, Some(binary)), "{binary}");
+        }
+        assert!(is_text(ApiKind::Http, None));
+    }
+
+    #[test]
+    fn times_are_in_the_common_log_format() {
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_428_582_896_000);
+        assert_eq!(times(time), ("09/Apr/2015:12:34:56 +0000".to_owned(), 1_428_582_896_000));
+    }
+
+    #[test]
+    fn a_domain_s_prefix_is_its_first_label() {
+        assert_eq!(domain_prefix("abc.execute-api.example"), "abc");
+        assert_eq!(domain_prefix("127.0.0.1"), "127.0.0.1");
+        assert_eq!(domain_prefix("[::1]"), "[::1]");
+    }
+}

@@ -1,0 +1,313 @@
+//! From what an integration answered to the response. A function's answer is
+//! read as API Gateway reads it, each format in its own way.
+//!
+//! Format 1.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html#api-gateway-simple-proxy-for-lambda-output-format>
+//! Format 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html#http-api-develop-integrations-lambda.response>
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::{error::GatewayError, method_request::MethodRequest};
+use crate::{
+    config::{ApiKind, PayloadFormat},
+    gateway::Target,
+    integration::IntegrationAnswer,
+};
+
+/// The response that `answer` stands for.
+///
+/// # Errors
+/// [`GatewayError::Malformed`] where a function's answer has not the form that
+/// its payload format asks for.
+pub fn into_response(
+    answer: IntegrationAnswer,
+    request: &MethodRequest<'_>,
+) -> Result<Response<Bytes>, GatewayError> {
+    let (status, headers, body) = match answer {
+        IntegrationAnswer::Http { status, headers, body } => (status, headers, body),
+        IntegrationAnswer::Payload(text) => {
+            let format = match request.matched.route.target {
+                Target::Function { payload, .. } => payload,
+                Target::Mock(_) => PayloadFormat::V2,
+            };
+            let value = serde_json::from_str(&text)
+                .map_err(|error| malformed(format!("it is not JSON: {error}")))?;
+            let mut parts = match format {
+                PayloadFormat::V1 => v1(value)?,
+                PayloadFormat::V2 => v2(value)?,
+            };
+            for name in CONNECTION_HEADERS {
+                parts.1.remove(name);
+            }
+            // What the service says where the function says nothing.
+            let default = match request.kind() {
+                ApiKind::Rest => "application/json",
+                ApiKind::Http => "text/plain;charset=UTF-8",
+            };
+            if !parts.2.is_empty() || request.kind() == ApiKind::Rest {
+                parts
+                    .1
+                    .entry(header::CONTENT_TYPE)
+                    .or_insert_with(|| HeaderValue::from_static(default));
+            }
+            parts
+        }
+    };
+    // RFC 9110, sections 15.3.5 and 15.4.5: these have no content.
+    let empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut response = Response::new(if empty { Bytes::new() } else { body });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Headers that describe a connection or are counted by the server.
+const CONNECTION_HEADERS: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+type ResponseParts = (StatusCode, HeaderMap, Bytes);
+
+fn malformed(reason: impl Into<String>) -> GatewayError {
+    GatewayError::Malformed(reason.into())
+}
+
+/// Format 1.0: no member is mandatory, and no other is allowed.
+fn v1(value: Value) -> Result<ResponseParts, GatewayError> {
+    let Value::Object(mut members) = value else {
+        return Err(malformed(format!("it is {}, not an object", kind(&value))));
+    };
+    let answer = Answer::take(&mut members)?;
+    if let Some((name, _)) = members.iter().next() {
+        return Err(malformed(format!(
+            "it has the member {name:?}; allowed are statusCode, headers, multiValueHeaders, body and isBase64Encoded"
+        )));
+    }
+    answer.into_parts()
+}
+
+/// Format 2.0: an answer without `statusCode` is the body itself.
+fn v2(value: Value) -> Result<ResponseParts, GatewayError> {
+    match value {
+        Value::Object(mut members) if members.contains_key("statusCode") => {
+            let mut answer = Answer::take(&mut members)?;
+            for cookie in strings(&mut members, "cookies")? {
+                answer.headers.append(header::SET_COOKIE, header_value("cookies", &cookie)?);
+            }
+            answer.into_parts()
+        }
+        inferred => {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let body = match inferred {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            Ok((StatusCode::OK, headers, Bytes::from(body)))
+        }
+    }
+}
+
+/// The members that both formats share.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+impl Answer {
+    fn take(members: &mut Map<String, Value>) -> Result<Self, GatewayError> {
+        let status = status(members.remove("statusCode"))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in object(members, "headers")? {
+            let value = match value {
+                Value::String(text) => text,
+                Value::Bool(flag) => flag.to_string(),
+                Value::Number(number) => number.to_string(),
+                other => return Err(malformed(format!("the header {name:?} is {}", kind(&other)))),
+            };
+            headers.insert(header_name(&name)?, header_value(&name, &value)?);
+        }
+        let mut multiple = object(members, "multiValueHeaders")?;
+        for name in multiple.keys().cloned().collect::<Vec<_>>() {
+            let parsed = header_name(&name)?;
+            // A name in both: the service merges, and a value counts once.
+            for value in strings(&mut multiple, &name)? {
+                let value = header_value(&name, &value)?;
+                if !headers.get_all(&parsed).iter().any(|other| other == value) {
+                    headers.append(&parsed, value);
+                }
+            }
+        }
+        let body = match members.remove("body") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text,
+            Some(other) => return Err(malformed(format!("body is {}, not a string", kind(&other)))),
+        };
+        let is_base64_encoded = match members.remove("isBase64Encoded") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(other) => {
+                return Err(malformed(format!("isBase64Encoded is {}, not a boolean", kind(&other))));
+            }
+        };
+        Ok(Self { status, headers, body, is_base64_encoded })
+    }
+
+    fn into_parts(self) -> Result<ResponseParts, GatewayError> {
+        let body = if self.is_base64_encoded {
+            let bytes = STANDARD
+                .decode(self.body.as_bytes())
+                .map_err(|error| malformed(format!("body is not base64: {error}")))?;
+            Bytes::from(bytes)
+        } else {
+            Bytes::from(self.body)
+        };
+        Ok((self.status, self.headers, body))
+    }
+}
+
+/// A number, or text that is one; 200 where there is none.
+fn status(value: Option<Value>) -> Result<StatusCode, GatewayError> {
+    let number = match &value {
+        None | Some(Value::Null) => Some(200),
+        Some(Value::Number(number)) => {
+            number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64))
+        }
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(_) => None,
+    };
+    let status = number
+        .filter(|number| (200..=599).contains(number))
+        .and_then(|number| StatusCode::from_u16(u16::try_from(number).ok()?).ok());
+    status.ok_or_else(|| {
+        malformed(format!("statusCode is {}, not one of 200 to 599", value.unwrap_or_default()))
+    })
+}
+
+fn object(members: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>, GatewayError> {
+    match members.remove(name) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object),
+        Some(other) => Err(malformed(format!("{name} is {}, not an object", kind(&other)))),
+    }
+}
+
+fn strings(members: &mut Map<String, Value>, name: &str) -> Result<Vec<String>, GatewayError> {
+    let list = match members.remove(name) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(malformed(format!("{name} is {}, not an array", kind(&other)))),
+    };
+    list.into_iter()
+        .map(|value| match value {
+            Value::String(text) => Ok(text),
+            Value::Bool(flag) => Ok(flag.to_string()),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(malformed(format!("{name} holds {}, not a string", kind(&other)))),
+        })
+        .collect()
+}
+
+fn header_name(name: &str) -> Result<HeaderName, GatewayError> {
+    name.parse().map_err(|_| malformed(format!("{name:?} is not a header's name")))
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, GatewayError> {
+    HeaderValue::from_str(value)
+        .map_err(|_| malformed(format!("{value:?} cannot be the value of the header {name:?}")))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn header<'h>(parts: &'h ResponseParts, name: &str) -> Vec<&'h str> {
+        parts.1.get_all(name).iter().map(|value| value.to_str().expect("text")).collect()
+    }
+
+    #[test]
+    fn format_1_takes_every_member() {
+        let parts = v1(json!({
+            "statusCode": "201",
+            "headers": { "X-One": "1", "X-Flag": true },
+            "multiValueHeaders": { "x-one": ["1", "2"], "Set-Cookie": ["a=1", "b=2"] },
+            "body": "aGk=",
+            "isBase64Encoded": true,
+        }))
+        .expect("well formed");
+        assert_eq!(parts.0, StatusCode::CREATED);
+        assert_eq!(header(&parts, "x-one"), ["1", "2"]);
+        assert_eq!(header(&parts, "x-flag"), ["true"]);
+        assert_eq!(header(&parts, "set-cookie"), ["a=1", "b=2"]);
+        assert_eq!(parts.2, "hi");
+        let parts = v1(json!({})).expect("nothing is mandatory");
+        assert_eq!((parts.0, parts.2), (StatusCode::OK, Bytes::new()));
+    }
+
+    #[test]
+    fn format_1_refuses_what_the_service_refuses() {
+        for malformed in [
+            json!("text"),
+            json!(null),
+            json!([]),
+            json!({ "message": "hi" }),
+            json!({ "statusCode": 200, "cookies": [] }),
+            json!({ "statusCode": "abc" }),
+            json!({ "statusCode": 99 }),
+            json!({ "statusCode": 1000 }),
+            json!({ "statusCode": 200.5 }),
+            json!({ "statusCode": 200, "body": { "a": 1 } }),
+            json!({ "statusCode": 200, "headers": [] }),
+            json!({ "statusCode": 200, "headers": { "a b": "1" } }),
+            json!({ "statusCode": 200, "headers": { "a": "1\r\nb: 2" } }),
+            json!({ "statusCode": 200, "headers": { "a": {} } }),
+            json!({ "statusCode": 200, "multiValueHeaders": { "a": "1" } }),
+            json!({ "statusCode": 200, "body": "%", "isBase64Encoded": true }),
+            json!({ "statusCode": 200, "isBase64Encoded": "yes" }),
+        ] {
+            assert!(v1(malformed.clone()).is_err(), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn format_2_infers_what_is_missing() {
+        for (value, body) in [
+            (json!("Hello"), "Hello"),
+            (json!({ "message": "Hello" }), "{\"message\":\"Hello\"}"),
+            (json!([1, 2]), "[1,2]"),
+            (json!(null), "null"),
+            (json!({ "body": "x" }), "{\"body\":\"x\"}"),
+        ] {
+            let parts = v2(value).expect("anything goes");
+            assert_eq!(parts.0, StatusCode::OK);
+            assert_eq!(header(&parts, "content-type"), ["application/json"]);
+            assert_eq!(parts.2, body);
+        }
+        let parts = v2(json!({ "statusCode": 200, "cookies": ["a=1; Secure", "b=2"] })).expect("fine");
+        assert_eq!(header(&parts, "set-cookie"), ["a=1; Secure", "b=2"]);
+        assert!(v2(json!({ "statusCode": 99 })).is_err());
+    }
+}

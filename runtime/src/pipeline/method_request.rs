@@ -1,0 +1,260 @@
+//! The method request: a client's request as the gateway takes it in, whole
+//! and within its limits.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Version, header, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
+
+use super::{Connection, Exchange, Matched, error::GatewayError};
+use crate::{
+    config::{ApiKind, template::Lookup},
+    gateway::Gateway,
+};
+
+/// A request that a route took.
+pub struct MethodRequest<'g> {
+    pub gateway: &'g Gateway,
+    pub connection: Connection,
+    pub exchange: &'g Exchange,
+    pub matched: Matched<'g>,
+    pub method: &'g Method,
+    pub version: Version,
+    /// The path as it came.
+    pub path: &'g str,
+    /// The query as it came, without the question mark.
+    pub raw_query: &'g str,
+    /// Names and values, decoded, in the order they came.
+    pub query: Vec<(String, String)>,
+    pub headers: &'g HeaderMap,
+    pub body: Bytes,
+    json: std::sync::OnceLock<Option<serde_json::Value>>,
+}
+
+impl<'g> MethodRequest<'g> {
+    pub async fn read<B>(
+        gateway: &'g Gateway,
+        connection: Connection,
+        exchange: &'g Exchange,
+        matched: Matched<'g>,
+        parts: &'g Parts,
+        body: B,
+    ) -> Result<Self, GatewayError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::error::Error,
+    {
+        check_head(gateway, parts)?;
+        let max = gateway.config.limits.body_bytes_max;
+        let idle = gateway.config.server.pools.body_idle_timeout;
+        let body = read_body(body, &parts.headers, max, idle).await?;
+        let raw_query = parts.uri.query().unwrap_or_default();
+        Ok(Self {
+            gateway,
+            connection,
+            exchange,
+            matched,
+            method: &parts.method,
+            version: parts.version,
+            path: parts.uri.path(),
+            raw_query,
+            query: parse_query(raw_query),
+            headers: &parts.headers,
+            body,
+            json: std::sync::OnceLock::new(),
+        })
+    }
+
+    /// The host that the client named, without its port.
+    pub fn domain_name(&self) -> String {
+        let host = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        match host.and_then(|host| host.parse::<http::uri::Authority>().ok()) {
+            Some(authority) => authority.host().to_owned(),
+            None => self.connection.local.ip().to_string(),
+        }
+    }
+
+    /// A header's text.
+    pub fn header_text(&self, name: impl header::AsHeaderName) -> Option<Cow<'_, str>> {
+        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
+    }
+
+    /// The protocol as events name it.
+    pub fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    /// Which kind of API this is a request to.
+    pub fn kind(&self) -> ApiKind {
+        self.gateway.config.kind
+    }
+}
+
+fn check_head(gateway: &Gateway, parts: &Parts) -> Result<(), GatewayError> {
+    let limits = &gateway.config.limits;
+    let bytes: usize =
+        parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.header_bytes_max {
+        return Err(GatewayError::HeadersTooLarge(format!(
+            "{bytes} bytes, more than header_bytes_max = {}",
+            limits.header_bytes_max
+        )));
+    }
+    if parts.headers.len() > limits.header_count_max {
+        return Err(GatewayError::HeadersTooLarge(format!(
+            "{} header lines, more than header_count_max = {}",
+            parts.headers.len(),
+            limits.header_count_max
+        )));
+    }
+    // RFC 9112, section 3.2: exactly one Host from HTTP/1.1 on; HTTP/2 has
+    // its authority in the target.
+    let hosts = parts.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        return Err(GatewayError::BadRequest("the request needs exactly one Host header"));
+    }
+    Ok(())
+}
+
+/// What is read of a body that is refused, so that the client gets to read the
+/// answer instead of a reset: in bytes, and in time.
+const REFUSED_BYTES_MAX: usize = 32 * 1024 * 1024;
+const REFUSED_TIME_MAX: Duration = Duration::from_secs(5);
+
+async fn read_body<B>(
+    mut body: B,
+    headers: &HeaderMap,
+    max: usize,
+    idle: Duration,
+) -> Result<Bytes, GatewayError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error,
+{
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let expects = headers.contains_key(header::EXPECT);
+    if declared.is_some_and(|length| length > max) {
+        // A client that asked first has not sent anything yet.
+        if !expects {
+            discard(body).await;
+        }
+        return Err(GatewayError::BodyTooLarge { max });
+    }
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => return Err(GatewayError::BodyTimeout(idle)),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => return Err(GatewayError::BodyBroken(error.to_string())),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        // Trailers carry nothing that an event has a place for.
+        let Ok(data) = frame.into_data() else { continue };
+        let size = first.as_ref().map_or(rest.len(), Bytes::len);
+        if size + data.len() > max {
+            discard(body).await;
+            return Err(GatewayError::BodyTooLarge { max });
+        }
+        // A body of one frame, which most are, is not copied.
+        match first.take() {
+            None if rest.is_empty() => first = Some(data),
+            None => rest.extend_from_slice(&data),
+            Some(begin) => {
+                rest.extend_from_slice(&begin);
+                rest.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
+    let read = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > REFUSED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Whoever needs longer meets a closed connection.
+    let _ = tokio::time::timeout(REFUSED_TIME_MAX, read).await;
+}
+
+/// Names and values of a query, decoded as the service decodes them: `+` is a
+/// space, a name without `=` has the empty value.
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode_form(name), decode_form(value))
+        })
+        .collect()
+}
+
+fn decode_form(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
+impl Lookup for MethodRequest<'_> {
+    fn path(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.matched.parameters.iter().find(|(key, _)| key == name)?;
+        Some(Cow::Borrowed(value))
+    }
+
+    fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.query.iter().rev().find(|(key, _)| key == name)?;
+        Some(Cow::Borrowed(value))
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.header_text(name)
+    }
+
+    fn body_text(&self) -> Option<Cow<'_, str>> {
+        Some(String::from_utf8_lossy(&self.body))
+    }
+
+    fn body_json(&self) -> Option<&serde_json::Value> {
+        self.json.get_or_init(|| serde_json::from_slice(&self.body).ok()).as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded_as_the_service_decodes_them() {
+        let pairs = parse_query("a=1&a=2&b=x+y%2Bz&c&=d&&e=%zz&f=a=b&g=%ff");
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("a", "1"),
+                ("a", "2"),
+                ("b", "x y+z"),
+                ("c", ""),
+                ("", "d"),
+                ("e", "%zz"),
+                ("f", "a=b"),
+                ("g", "\u{fffd}"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! The life of a request, as one visible function: each stage takes what the
+//! one before it made.
+//!
+//! ```text
+//! Matched → MethodRequest → IntegrationRequest → IntegrationResponse → MethodResponse
+//! ```
+//!
+//! An error at any stage becomes a response in [`error`], and the access log
+//! is written on every exit.
+
+mod cors;
+pub mod error;
+mod event;
+mod integration_response;
+mod method_request;
+mod trace;
+
+use std::{
+    net::SocketAddr,
+    time::{Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, request::Parts};
+use http_body::Body;
+use uuid::Uuid;
+
+use crate::{
+    config::ApiKind,
+    gateway::{FunctionState, Gateway, Route, Target},
+    integration::{self, IntegrationRequest},
+    sandbox::Invocation,
+    telemetry::Access,
+};
+use error::GatewayError;
+use method_request::MethodRequest;
+pub use trace::{Step, Trace};
+
+/// Where a request came from and where it arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Our own.
+    pub local: SocketAddr,
+}
+
+/// One request with the route that takes it.
+pub struct Matched<'g> {
+    route: &'g Route,
+    parameters: Vec<(String, String)>,
+}
+
+/// What is known of a request before anything is read: its ids and times.
+pub struct Exchange {
+    /// The invocation's id, and a REST API's request id.
+    pub id: Uuid,
+    /// The id that clients and log lines see.
+    pub request_id: String,
+    /// When it arrived.
+    pub time: SystemTime,
+    /// The trace's id, the client's own if it sent one.
+    pub trace_id: String,
+}
+
+impl Exchange {
+    fn new(kind: ApiKind, headers: &HeaderMap) -> Self {
+        let id = Uuid::new_v4();
+        let time = SystemTime::now();
+        let request_id = match kind {
+            ApiKind::Rest => id.to_string(),
+            ApiKind::Http => extended_id(id),
+        };
+        let trace_id = headers
+            .get(TRACE_ID)
+            .and_then(|value| value.to_str().ok())
+            .map_or_else(|| trace_id(id, time), str::to_owned);
+        Self { id, request_id, time, trace_id }
+    }
+}
+
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+
+/// An id in the form of `JKJaXmPLvHcESHA=`.
+pub fn extended_id(id: Uuid) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(&id.as_bytes()[..11])
+}
+
+/// X-Ray's `Root=1-TIME-ID`.
+fn trace_id(id: Uuid, time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let id = id.simple().to_string();
+    format!("Root=1-{seconds:08x}-{}", &id[..24])
+}
+
+/// Answers a request. Never fails: what goes wrong is part of the answer.
+pub async fn serve<B>(
+    gateway: &Gateway,
+    connection: Connection,
+    request: Request<B>,
+    trace: &mut Trace,
+) -> Response<Bytes>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error,
+{
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let kind = gateway.config.kind;
+    let exchange = Exchange::new(kind, &parts.headers);
+
+    let mut route = "-";
+    let outcome = match cors::preflight(gateway, &parts) {
+        Some(answer) => Ok(answer),
+        None => run(gateway, connection, &parts, body, &exchange, &mut route, trace).await,
+    };
+    let mut response = outcome.unwrap_or_else(|error| {
+        error.log(&exchange.request_id, route);
+        trace.note("gateway response", || error.to_string());
+        error.into_response(kind)
+    });
+    cors::finish(gateway, &parts, &mut response);
+    identify(kind, &exchange, &mut response);
+    trace.response("method response", &response);
+
+    Access {
+        request_id: &exchange.request_id,
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        route,
+        status: response.status().as_u16(),
+        bytes: response.body().len(),
+        latency: started.elapsed(),
+        client: connection.client.ip(),
+    }
+    .log();
+    response
+}
+
+async fn run<'g, B>(
+    gateway: &'g Gateway,
+    connection: Connection,
+    parts: &Parts,
+    body: B,
+    exchange: &Exchange,
+    route: &mut &'g str,
+    trace: &mut Trace,
+) -> Result<Response<Bytes>, GatewayError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error,
+{
+    let matched = Matched::find(gateway, parts)?;
+    *route = &matched.route.key;
+    trace.matched(&matched);
+    let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
+    trace.method_request(&request);
+    let integration_request = integration_request(gateway, &request)?;
+    trace.integration_request(&integration_request);
+    let answer = integration::call(integration_request, request.matched.route.timeout).await?;
+    trace.integration_answer(&answer);
+    integration_response::into_response(answer, &request)
+}
+
+impl<'g> Matched<'g> {
+    fn find(gateway: &'g Gateway, parts: &Parts) -> Result<Self, GatewayError> {
+        let max = gateway.config.limits.uri_bytes_max;
+        if parts.uri.path_and_query().map_or(0, |text| text.as_str().len()) > max {
+            return Err(GatewayError::UriTooLong { max });
+        }
+        match gateway.router.find(&parts.method, parts.uri.path()) {
+            Some(found) => Ok(Self { route: found.route, parameters: found.parameters }),
+            None => Err(GatewayError::NoRoute),
+        }
+    }
+}
+
+/// What the route's integration is called with.
+fn integration_request<'r>(
+    gateway: &'r Gateway,
+    request: &'r MethodRequest<'_>,
+) -> Result<IntegrationRequest<'r>, GatewayError> {
+    let name = match &request.matched.route.target {
+        Target::Mock(mock) => return Ok(IntegrationRequest::Mock { mock, request }),
+        Target::Function { name, .. } => name,
+    };
+    let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
+    let function = match gateway.functions.get(name) {
+        Some(FunctionState::Ready { function, .. }) => function,
+        Some(FunctionState::Failed { reason }) => {
+            return Err(failed(format!("is not loaded: {reason}")));
+        }
+        None => {
+            let folder = gateway.config.server.handlers.display();
+            return Err(failed(format!("has no file {name}.wasm in {folder}")));
+        }
+    };
+    let invocation = Invocation {
+        event: event::text(request),
+        request_id: request.exchange.id.to_string(),
+        log_id: request.exchange.request_id.clone(),
+    };
+    Ok(IntegrationRequest::Function { function, invocation })
+}
+
+/// The headers by which a client names a request when it reports a problem.
+fn identify(kind: ApiKind, exchange: &Exchange, response: &mut Response<Bytes>) {
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    match kind {
+        ApiKind::Rest => {
+            set("x-amzn-requestid", &exchange.request_id);
+            set("x-amz-apigw-id", &extended_id(exchange.id));
+        }
+        ApiKind::Http => set("apigw-requestid", &exchange.request_id),
+    }
+}

@@ -1,0 +1,444 @@
+//! Watch → load → build → swap: what is saved takes effect, what is invalid
+//! does not.
+//!
+//! Every reload loads everything from the beginning and builds a whole new
+//! snapshot; unchanged files are recognised and cost a look at their metadata.
+//! A failed reload changes nothing and says so once.
+
+mod watch;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs, io,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    config::{self, Config, IntegrationConfig, Overrides, Problem, ServerConfig},
+    gateway::{FunctionState, Gateway},
+    sandbox::{Code, Function, Sandbox},
+    services::Services,
+};
+pub use watch::start;
+
+/// The largest handler, in bytes: Lambda's limit for unpacked code.
+const HANDLER_BYTES_MAX: u64 = 250 * 1024 * 1024;
+
+/// What servers and the admin API see.
+pub struct Shared {
+    /// The snapshot of the moment.
+    pub gateway: Arc<ArcSwap<Gateway>>,
+    /// What is wrong at the moment, each in a line.
+    pub problems: ArcSwap<Vec<String>>,
+    reloads: AtomicU64,
+}
+
+impl Shared {
+    /// Begins with a first snapshot.
+    pub fn new(gateway: Gateway, problems: Vec<String>) -> Self {
+        Self {
+            gateway: Arc::new(ArcSwap::from_pointee(gateway)),
+            problems: ArcSwap::from_pointee(problems),
+            reloads: AtomicU64::new(0),
+        }
+    }
+
+    /// How many times a new snapshot has taken effect since the start.
+    pub fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Relaxed)
+    }
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// What relative paths of the command line start from.
+    pub working_folder: PathBuf,
+    /// The command line.
+    pub overrides: Overrides,
+}
+
+impl Source {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// Every problem there is.
+    pub fn load(&self) -> Result<Config, Vec<Problem>> {
+        config::load(self.file.as_deref(), &self.working_folder, &self.overrides)
+    }
+}
+
+/// Turns configuration and files into snapshots, and remembers what it has
+/// seen.
+pub struct Loader {
+    source: Source,
+    sandbox: Sandbox,
+    services: Arc<Services>,
+    seen: HashMap<PathBuf, Seen>,
+    reported: BTreeSet<String>,
+    // The configuration of the last problem-free load.
+    config: Config,
+}
+
+/// A handler's file as it was when it was last read.
+struct Seen {
+    fingerprint: Fingerprint,
+    outcome: Result<Arc<Code>, String>,
+    // Seen twice without a change: nobody is writing it any more.
+    settled: bool,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint {
+    len: u64,
+    modified: Option<SystemTime>,
+    inode: u64,
+}
+
+/// What a look at the folder gave.
+struct Scan {
+    functions: BTreeMap<String, FunctionState>,
+    // A file is invalid but may still be being written.
+    unsettled: bool,
+}
+
+impl Loader {
+    /// A loader that starts from `config`, which `source` gave.
+    pub fn new(source: Source, config: Config, sandbox: Sandbox, services: Arc<Services>) -> Self {
+        Self {
+            source,
+            sandbox,
+            services,
+            seen: HashMap::new(),
+            reported: BTreeSet::new(),
+            config,
+        }
+    }
+
+    /// The first snapshot, with what is wrong with handlers.
+    ///
+    /// # Errors
+    /// Routes of functions that have no file.
+    pub fn first(&mut self) -> Result<(Gateway, Vec<String>), Vec<Problem>> {
+        let functions = self.functions(&self.config.clone());
+        let unknown = unknown_functions(&self.config, &functions);
+        if !unknown.is_empty() {
+            return Err(unknown);
+        }
+        let gateway = Gateway::new(self.config.clone(), functions);
+        let problems = self.handler_problems(&gateway);
+        self.reported.extend(problems.iter().cloned());
+        Ok((gateway, problems))
+    }
+
+    /// The folder's handlers as they are now, under `config`.
+    pub fn functions(&mut self, config: &Config) -> BTreeMap<String, FunctionState> {
+        self.scan(config, None).functions
+    }
+
+    /// Loads everything again and swaps in what is valid. True means: look
+    /// again soon, something may still be being written.
+    pub fn reload(&mut self, shared: &Shared) -> bool {
+        let current = shared.gateway.load_full();
+        let mut problems = Vec::new();
+        let mut config = self.config.clone();
+        match self.source.load() {
+            Ok(loaded) => {
+                problems.extend(restart_needed(&loaded, &self.config.server));
+                if problems.is_empty() {
+                    config = loaded;
+                }
+            }
+            Err(found) => problems.extend(found.iter().map(ToString::to_string)),
+        }
+        let mut scan = self.scan(&config, Some(&current));
+        if config != self.config {
+            let mut refused: Vec<String> =
+                unknown_functions(&config, &scan.functions).iter().map(ToString::to_string).collect();
+            if let Err(error) = self.services.create_tables(&config.tables) {
+                refused.push(error.to_string());
+            }
+            if refused.is_empty() {
+                self.config = config;
+            } else {
+                problems.extend(refused);
+                // What is valid in the folder takes effect all the same.
+                scan = self.scan(&self.config.clone(), Some(&current));
+            }
+        }
+        let gateway = Gateway::new(self.config.clone(), scan.functions);
+        problems.extend(self.handler_problems(&gateway));
+        problems.extend(missing_files(&gateway));
+        let changes = changes(&current, &gateway);
+        if !changes.is_empty() {
+            shared.gateway.store(Arc::new(gateway));
+            shared.reloads.fetch_add(1, Ordering::Relaxed);
+            tracing::info!("reloaded: {}", changes.join(", "));
+        }
+        self.report(shared, problems, scan.unsettled);
+        scan.unsettled
+    }
+
+    /// The folders whose changes matter: those of the configuration, of the
+    /// handlers and of what either links to.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        let handlers = &self.config.server.handlers;
+        let mut files: Vec<PathBuf> = self.seen.keys().cloned().collect();
+        files.extend(self.source.file.clone());
+        files.push(handlers.clone());
+        for file in files {
+            // A link can be swapped where it lies, or where it leads.
+            let target = fs::canonicalize(&file).ok();
+            for path in [Some(file), target].into_iter().flatten() {
+                folders.extend(path.parent().map(Path::to_owned));
+            }
+        }
+        folders.extend(fs::canonicalize(handlers));
+        folders
+    }
+
+    /// Every handler in the folder, compiled if it is new.
+    fn scan(&mut self, config: &Config, current: Option<&Gateway>) -> Scan {
+        let mut functions = BTreeMap::new();
+        let mut unsettled = false;
+        let files = handler_files(&config.server.handlers).unwrap_or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                let folder = config.server.handlers.display();
+                tracing::warn!(%folder, %error, "the handlers' folder cannot be read");
+            }
+            Vec::new()
+        });
+        self.seen.retain(|path, _| files.iter().any(|(_, file)| file == path));
+        for (name, path) in files {
+            let Some((outcome, settled)) = self.look(&path) else { continue };
+            unsettled |= outcome.is_err() && !settled;
+            let before = current.and_then(|gateway| gateway.functions.get(&name));
+            let state = self.state(&name, config, outcome, before.and_then(FunctionState::function));
+            functions.insert(name, state);
+        }
+        Scan { functions, unsettled }
+    }
+
+    fn state(
+        &self,
+        name: &str,
+        config: &Config,
+        outcome: Result<Arc<Code>, String>,
+        before: Option<&Arc<Function>>,
+    ) -> FunctionState {
+        let (code, stale) = match (outcome, before) {
+            (Ok(code), _) => (code, None),
+            (Err(reason), Some(before)) => (Arc::clone(&before.code), Some(reason)),
+            (Err(reason), None) => return FunctionState::Failed { reason },
+        };
+        let granted = config.function(name);
+        let function = match before {
+            Some(before) if before.code.sha256 == code.sha256 && before.config == *granted => {
+                Arc::clone(before)
+            }
+            _ => {
+                let before = before.map(Arc::as_ref);
+                Arc::new(self.sandbox.function(name, code, granted.clone(), before))
+            }
+        };
+        FunctionState::Ready { function, stale }
+    }
+
+    /// The code of a file, and whether the file has been this way for a while.
+    fn look(&mut self, path: &Path) -> Option<(Result<Arc<Code>, String>, bool)> {
+        // Gone between the listing and now: as if it had not been listed.
+        let fingerprint = fingerprint(path).ok()?;
+        if let Some(seen) = self.seen.get_mut(path)
+            && seen.fingerprint == fingerprint
+        {
+            seen.settled = true;
+            return Some((seen.outcome.clone(), true));
+        }
+        let outcome = self.compile(path, fingerprint.len);
+        let seen = Seen { fingerprint, outcome: outcome.clone(), settled: false };
+        self.seen.insert(path.to_owned(), seen);
+        Some((outcome, false))
+    }
+
+    fn compile(&self, path: &Path, len: u64) -> Result<Arc<Code>, String> {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        if len > HANDLER_BYTES_MAX {
+            return Err(format!("{name}: {len} bytes, more than the {HANDLER_BYTES_MAX} that a handler may have"));
+        }
+        let mut bytes = Vec::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(HANDLER_BYTES_MAX).read_to_end(&mut bytes))
+            .map_err(|error| format!("{name}: {error}"))?;
+        // A touched file is not a changed one.
+        let digest = crate::sandbox::digest(&bytes);
+        let same = self.seen.values().find_map(|seen| {
+            seen.outcome.as_ref().ok().filter(|code| code.sha256 == digest)
+        });
+        if let Some(code) = same {
+            return Ok(Arc::clone(code));
+        }
+        self.sandbox.load(&bytes).map(Arc::new).map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn handler_problems(&self, gateway: &Gateway) -> Vec<String> {
+        let folder = gateway.config.server.handlers.display();
+        gateway
+            .functions
+            .values()
+            .filter_map(|state| {
+                let problem = state.problem()?;
+                let serving = match state {
+                    FunctionState::Ready { .. } => "; the version before keeps serving",
+                    FunctionState::Failed { .. } => "",
+                };
+                Some(format!("{folder}/{problem}{serving}"))
+            })
+            .collect()
+    }
+
+    /// Says what is new, once; what may still be being written waits.
+    fn report(&mut self, shared: &Shared, problems: Vec<String>, unsettled: bool) {
+        if unsettled {
+            return;
+        }
+        for problem in problems.iter().filter(|problem| !self.reported.contains(*problem)) {
+            tracing::error!("{problem}");
+        }
+        self.reported = problems.iter().cloned().collect();
+        shared.problems.store(Arc::new(problems));
+    }
+}
+
+/// `NAME.wasm` files, sorted by name. Hidden files are nobody's handlers:
+/// editors and copying programs write them.
+fn handler_files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { continue };
+        let Some(name) = stem.to_str() else { continue };
+        if extension == "wasm" && !name.starts_with('.') && path.is_file() {
+            files.push((name.to_owned(), path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(unix)]
+fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path)?;
+    Ok(Fingerprint {
+        len: metadata.len(),
+        modified: metadata.modified().ok(),
+        inode: metadata.ino(),
+    })
+}
+
+#[cfg(not(unix))]
+fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+    let metadata = fs::metadata(path)?;
+    Ok(Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode: 0 })
+}
+
+/// Routes whose function has no file.
+pub fn unknown_functions(
+    config: &Config,
+    functions: &BTreeMap<String, FunctionState>,
+) -> Vec<Problem> {
+    config
+        .routes
+        .iter()
+        .filter_map(|route| {
+            let IntegrationConfig::Function { name, .. } = &route.integration else { return None };
+            if functions.contains_key(name) {
+                return None;
+            }
+            let folder = config.server.handlers.display();
+            let closest = functions
+                .keys()
+                .map(|other| (strsim::jaro_winkler(name, other), other))
+                .filter(|(similarity, _)| *similarity > 0.8)
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            let hint = match closest {
+                Some((_, other)) => format!("did you mean {other:?}?"),
+                None => format!("put {name}.wasm into {folder}, or mock the route until there is one"),
+            };
+            Some(Problem {
+                file: config.file.clone().unwrap_or_default(),
+                place: Some((route.line, 1)),
+                message: format!(
+                    "the route {} names the function {name:?}, but there is no {name}.wasm in {folder}",
+                    route.key
+                ),
+                hint: Some(hint),
+            })
+        })
+        .collect()
+}
+
+/// The same for a folder that lost a file while the gateway runs.
+fn missing_files(gateway: &Gateway) -> Vec<String> {
+    unknown_functions(&gateway.config, &gateway.functions).iter().map(ToString::to_string).collect()
+}
+
+/// What a reload may not change, in a line each.
+fn restart_needed(loaded: &Config, running: &ServerConfig) -> Vec<String> {
+    let new = &loaded.server;
+    let file = loaded.file.clone().unwrap_or_default();
+    let differences = [
+        ("listen", new.listen != running.listen),
+        ("admin", new.admin != running.admin),
+        ("handlers", new.handlers != running.handlers),
+        ("data", new.data != running.data),
+        ("[pools]", new.pools != running.pools),
+    ];
+    differences
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(key, _)| {
+            format!(
+                "{}: {key} changed, which needs a restart; the configuration before stays in force",
+                file.display()
+            )
+        })
+        .collect()
+}
+
+/// What a new snapshot brings, in words; nothing where it is the same.
+fn changes(current: &Gateway, new: &Gateway) -> Vec<String> {
+    let mut changes = Vec::new();
+    if current.config != new.config {
+        changes.push("configuration".to_owned());
+    }
+    for (name, state) in &new.functions {
+        let before = current.functions.get(name);
+        match (before.and_then(FunctionState::function), state.function()) {
+            (None, Some(_)) => changes.push(format!("{name} added")),
+            (Some(old), Some(new)) if old.code.sha256 != new.code.sha256 => {
+                changes.push(format!("{name} changed"));
+            }
+            _ if before.is_none_or(|before| before.problem() != state.problem()) => {
+                changes.push(format!("{name} checked"));
+            }
+            _ => {}
+        }
+    }
+    for name in current.functions.keys().filter(|name| !new.functions.contains_key(*name)) {
+        changes.push(format!("{name} removed"));
+    }
+    changes
+}

@@ -1,0 +1,77 @@
+//! The engine's settings, each with its reason.
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::config::Pools;
+
+const MIB: usize = 1024 * 1024;
+
+/// Linear memory that stays mapped between two guests of a slot and is only
+/// cleared: most guests never need more, so their reset asks the kernel
+/// nothing. In bytes.
+const MEMORY_RESIDENT_BYTES: usize = 256 * 1024;
+
+/// The same for tables, in bytes.
+const TABLE_RESIDENT_BYTES: usize = 64 * 1024;
+
+/// Core instances a component may be made of: composed components and
+/// adapters have several.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+
+/// Memories of one component: its own, and those of what it was composed with.
+const MEMORIES_PER_COMPONENT: u32 = 4;
+
+/// Tables of one component.
+const TABLES_PER_COMPONENT: u32 = 16;
+
+/// Elements of one table; large applications have a few tens of thousands of
+/// functions that are called through pointers.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// The stack that a guest's own calls may use, in bytes.
+const WASM_STACK_BYTES: usize = 1024 * 1024;
+
+/// That stack, and what the host needs on top while it serves an import.
+const FIBER_STACK_BYTES: usize = 2 * MIB;
+
+pub fn new(pools: &Pools) -> wasmtime::Result<Engine> {
+    let memory_bytes = pools.memory_mb_max as usize * MIB;
+    let sandboxes = pools.concurrency_max;
+
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(sandboxes)
+        .total_core_instances(sandboxes.saturating_mul(4))
+        .total_memories(sandboxes.saturating_add(MEMORIES_PER_COMPONENT))
+        .total_tables(sandboxes.saturating_mul(3).saturating_add(TABLES_PER_COMPONENT))
+        .total_stacks(sandboxes)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_core_instance_size(4 * MIB)
+        .max_component_instance_size(4 * MIB)
+        .max_memory_size(memory_bytes)
+        .table_elements(TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_RESIDENT_BYTES)
+        // Resetting only the pages that a guest wrote to, where the kernel
+        // can tell which those are.
+        .pagemap_scan(Enabled::Auto);
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        // Guests that loop are interrupted at the next tick.
+        .epoch_interruption(true)
+        // With guard pages every `memory.grow` and every reset is an
+        // `mprotect`, which takes the process's memory lock and interrupts the
+        // other cores; explicit bounds checks need none.
+        .signals_based_traps(false)
+        .memory_guard_size(0)
+        .memory_reservation(memory_bytes as u64)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .wasm_component_model(true)
+        // Frames of a trap carry function names, and lines where there is DWARF.
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));
+    Engine::new(&config)
+}

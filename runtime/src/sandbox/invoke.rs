@@ -1,0 +1,194 @@
+//! One invocation: a fresh store and instance, a call, and nothing left.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::json;
+use tokio::sync::SemaphorePermit;
+use wasmtime::Store;
+
+use super::{Function, bindings::Context, host::State};
+use crate::telemetry::InvocationLog;
+
+/// What is asked of a function.
+pub struct Invocation {
+    /// The event's JSON text.
+    pub event: String,
+    /// The invocation's id, a UUID.
+    pub request_id: String,
+    /// The id that its log lines carry, which is the client's request's.
+    pub log_id: String,
+}
+
+/// An error that the function itself returned, in Lambda's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionError {
+    /// `errorType`.
+    pub error_type: String,
+    /// `errorMessage`.
+    pub error_message: String,
+    /// `stackTrace`.
+    pub stack_trace: Vec<String>,
+}
+
+/// How an invocation can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// The function returned an error.
+    #[error("{}: {}", .0.error_type, .0.error_message)]
+    Function(FunctionError),
+    /// The guest trapped: a panic, an out-of-bounds access, a stack overflow.
+    #[error("{0}")]
+    Trap(String),
+    /// The guest needed more memory than it may have.
+    #[error("memory limit of {0} MB exceeded")]
+    Memory(u32),
+    /// The function's own time was up.
+    #[error("task timed out after {:.2} seconds", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The event is longer than the function takes.
+    #[error("the event has {size} bytes, more than payload_bytes_max = {max}")]
+    PayloadTooLarge {
+        /// Its size, in bytes.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The answer is longer than it may be.
+    #[error("the response has {size} bytes, more than response_bytes_max = {max}")]
+    ResponseTooLarge {
+        /// Its size, in bytes.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// As many sandboxes of the function live as it reserved.
+    #[error("reserved concurrency of {0} exceeded")]
+    Throttled(u32),
+}
+
+impl InvokeError {
+    /// The JSON that Lambda's Invoke answers for this error, with `request_id`.
+    ///
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html>
+    pub fn payload(&self, request_id: &str) -> serde_json::Value {
+        let runtime = |error_type: &str, message: String| {
+            json!({ "errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}") })
+        };
+        match self {
+            Self::Function(error) => {
+                let mut payload = json!({ "errorType": error.error_type, "errorMessage": error.error_message });
+                if !error.stack_trace.is_empty() {
+                    payload["stackTrace"] = json!(error.stack_trace);
+                }
+                payload
+            }
+            Self::Trap(_) => runtime("Runtime.ExitError", "Runtime exited with error: trap".to_owned()),
+            Self::Memory(_) => {
+                runtime("Runtime.OutOfMemory", "Runtime exited with error: out of memory".to_owned())
+            }
+            Self::Timeout(limit) => runtime(
+                "Sandbox.Timedout",
+                format!("Task timed out after {:.2} seconds", limit.as_secs_f64()),
+            ),
+            Self::PayloadTooLarge { max, .. } => json!({
+                "errorType": "RequestTooLargeException",
+                "errorMessage": format!("Request must be smaller than {max} bytes for the InvokeFunction operation"),
+            }),
+            Self::ResponseTooLarge { size, max } => json!({
+                "errorType": "Function.ResponseSizeTooLarge",
+                "errorMessage": format!("Response payload size ({size} bytes) exceeded maximum allowed payload size ({max} bytes)."),
+            }),
+            Self::Throttled(_) => {
+                json!({ "errorType": "TooManyRequestsException", "errorMessage": "Rate Exceeded." })
+            }
+        }
+    }
+}
+
+impl Function {
+    /// The function's ARN, with API Gateway's stand-in account.
+    pub fn arn(&self) -> String {
+        format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name)
+    }
+
+    /// Runs the function once in a sandbox of its own and returns the JSON
+    /// text it answers. Dropping the future ends the sandbox.
+    ///
+    /// # Errors
+    /// [`InvokeError`]; whatever it is, other invocations do not notice.
+    pub async fn invoke(&self, invocation: Invocation) -> Result<String, InvokeError> {
+        let size = invocation.event.len();
+        let max = self.config.payload_bytes_max;
+        if size > max {
+            return Err(InvokeError::PayloadTooLarge { size, max });
+        }
+        let _reserved = self.reserve()?;
+        let _slot = self.pool.acquire().await;
+        let log =
+            InvocationLog::new(&self.name, &invocation.log_id, self.config.log_bytes_max);
+        let timeout = self.config.timeout;
+        let output = tokio::time::timeout(timeout, self.run(invocation, log))
+            .await
+            .map_err(|_| InvokeError::Timeout(timeout))??;
+        let (size, max) = (output.len(), self.config.response_bytes_max);
+        if size > max {
+            return Err(InvokeError::ResponseTooLarge { size, max });
+        }
+        Ok(output)
+    }
+
+    fn reserve(&self) -> Result<Option<SemaphorePermit<'_>>, InvokeError> {
+        let Some(reserved) = &self.reserved else { return Ok(None) };
+        let limit = self.config.reserved_concurrency.unwrap_or_default();
+        reserved.try_acquire().map(Some).map_err(|_| InvokeError::Throttled(limit))
+    }
+
+    async fn run(&self, invocation: Invocation, log: InvocationLog) -> Result<String, InvokeError> {
+        let engine = self.code.pre.engine();
+        let state = State::new(&self.config, Arc::clone(&self.services), log);
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| state.limits());
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+
+        let context = self.context(&invocation);
+        let result = async {
+            let instance = self.code.pre.instantiate_async(&mut store).await?;
+            instance.call_handle(&mut store, &invocation.event, &context).await
+        }
+        .await;
+        match result {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(error)) => Err(InvokeError::Function(FunctionError {
+                error_type: error.error_type,
+                error_message: error.error_message,
+                stack_trace: error.stack_trace,
+            })),
+            Err(trap) => {
+                let text = format!("{trap:?}");
+                store.data().log().line(tracing::Level::ERROR, &text);
+                Err(if store.data_mut().limits().exceeded() {
+                    InvokeError::Memory(self.config.memory_mb)
+                } else {
+                    InvokeError::Trap(text)
+                })
+            }
+        }
+    }
+
+    fn context(&self, invocation: &Invocation) -> Context {
+        let deadline = SystemTime::now() + self.config.timeout;
+        let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Context {
+            request_id: invocation.request_id.clone(),
+            function_name: self.name.clone(),
+            function_version: "$LATEST".to_owned(),
+            invoked_function_arn: self.arn(),
+            memory_limit_mb: self.config.memory_mb,
+            deadline_ms: u64::try_from(deadline_ms).unwrap_or(u64::MAX),
+        }
+    }
+}

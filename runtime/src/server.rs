@@ -1,0 +1,216 @@
+//! Listener and connections: HTTP/1.1 and HTTP/2 on one port, bounds on what
+//! a connection may take, and an orderly end.
+
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    config::{Limits, Pools},
+    gateway::Gateway,
+    pipeline::{self, Connection, Trace},
+};
+
+/// What an HTTP/2 connection begins with. RFC 9113, section 3.4.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Requests of one HTTP/2 connection that are answered at once.
+const STREAMS_MAX: u32 = 256;
+
+/// How long to wait before accepting again when the system has no more files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a half-sent preface is looked at again.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+
+/// The smallest buffer that hyper takes, in bytes.
+const BUFFER_BYTES_MIN: usize = 8192;
+
+/// What a server needs beside its listener.
+pub struct Server {
+    /// The snapshot of the moment.
+    pub gateway: Arc<ArcSwap<Gateway>>,
+    /// Bounds of connections.
+    pub pools: Pools,
+    /// Bounds of a request's head, as far as the parser enforces them.
+    pub limits: Limits,
+}
+
+/// Binds `address`.
+///
+/// # Errors
+/// With the address and a hint in the text.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => " (hint: another process listens there; choose another port, or 0 for any)",
+            io::ErrorKind::PermissionDenied => " (hint: ports below 1024 need privileges)",
+            io::ErrorKind::AddrNotAvailable => " (hint: this machine has no such address)",
+            _ => "",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{hint}"))
+    })
+}
+
+impl Server {
+    /// Serves until `stop` turns true, then finishes what is in flight.
+    /// Returns the number of connections that were cut off because they took
+    /// longer than the drain may.
+    pub async fn run(self, listener: TcpListener, mut stop: watch::Receiver<bool>) -> usize {
+        let server = Arc::new(self);
+        let permits = Arc::new(Semaphore::new(server.pools.connections_max));
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &permits) => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            match accepted {
+                Ok((stream, client, permit)) => {
+                    let server = Arc::clone(&server);
+                    let stop = stop.clone();
+                    connections.spawn(async move {
+                        server.connection(stream, client, stop).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        connections.close();
+        let drained = tokio::time::timeout(server.pools.drain_timeout, connections.wait()).await;
+        if drained.is_err() { connections.len() } else { 0 }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        client: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) {
+        let Ok(local) = stream.local_addr() else { return };
+        // Answers are written whole; waiting for more only delays them.
+        let _ = stream.set_nodelay(true);
+        let begin = tokio::time::timeout(self.pools.header_read_timeout, is_http2(&stream));
+        let mut stopping = stop.clone();
+        let http2 = tokio::select! {
+            begin = begin => match begin {
+                Ok(Ok(http2)) => http2,
+                Ok(Err(_)) | Err(_) => return,
+            },
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.pools.body_idle_timeout));
+        let io = TokioIo::new(Box::pin(stream));
+
+        let server = Arc::clone(&self);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let server = Arc::clone(&server);
+            async move {
+                Ok::<_, Infallible>(server.answer(Connection { client, local }, request).await)
+            }
+        });
+        let buffer = self.limits.header_bytes_max.max(BUFFER_BYTES_MIN);
+        let result = if http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX))
+                .keep_alive_interval(self.pools.header_read_timeout)
+                .keep_alive_timeout(self.pools.header_read_timeout)
+                .serve_connection(io, service);
+            drive(connection, stop, |connection| connection.graceful_shutdown()).await
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.pools.header_read_timeout)
+                .max_headers(self.limits.header_count_max)
+                .max_buf_size(buffer)
+                .serve_connection(io, service);
+            drive(connection, stop, |connection| connection.graceful_shutdown()).await
+        };
+        if let Err(error) = result {
+            tracing::debug!(%client, %error, "connection ended");
+        }
+    }
+
+    async fn answer(
+        &self,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        // Loaded once and kept to the end: a reload does not touch it.
+        let gateway = self.gateway.load_full();
+        let response = pipeline::serve(&gateway, connection, request, &mut Trace::Off).await;
+        response.map(Full::new)
+    }
+}
+
+/// The next connection, once there is room for it: until then clients wait in
+/// the system's backlog.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, client) = listener.accept().await?;
+    Ok((stream, client, permit))
+}
+
+/// Runs a connection; at `stop` it finishes what it has begun.
+async fn drive<C>(
+    connection: C,
+    mut stop: watch::Receiver<bool>,
+    shut_down: impl FnOnce(std::pin::Pin<&mut C>),
+) -> Result<(), hyper::Error>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = &mut connection => return result,
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    shut_down(connection.as_mut());
+    connection.await
+}
+
+/// Whether the client begins with HTTP/2's preface. It is looked at without
+/// being taken; the caller bounds the time.
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut begin = [0; PREFACE.len()];
+    loop {
+        let read = stream.peek(&mut begin).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if begin[..read] != PREFACE[..read] {
+            return Ok(false);
+        }
+        if read == PREFACE.len() {
+            return Ok(true);
+        }
+        // What is there stays readable, so readiness cannot be waited for.
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}

@@ -1,0 +1,168 @@
+//! What the gateway tells about itself: log lines on standard error. A leaf:
+//! it imports no other room.
+
+use std::{
+    fmt,
+    io::IsTerminal as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+
+/// The environment variable that chooses what is logged, in the syntax of
+/// `tracing`'s filters: `warn`, `mayfly=debug`.
+pub const LOG_ENV: &str = "MAYFLY_LOG";
+
+/// Sends log lines to standard error, in colour only on a terminal.
+/// `default` holds where `MAYFLY_LOG` is not set.
+///
+/// # Errors
+/// The filter's own text where `MAYFLY_LOG` is no filter.
+pub fn start(default: &str) -> Result<(), String> {
+    let text = std::env::var(LOG_ENV).unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(&text)
+        .map_err(|error| format!("{LOG_ENV}={text:?} is not a log filter: {error}"))?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .with_span_events(FmtSpan::NONE)
+        .try_init()
+        .map_err(|error| error.to_string())
+}
+
+/// The log of one invocation: lines carry its function and request id, up to
+/// a number of bytes.
+#[derive(Clone)]
+pub struct InvocationLog {
+    shared: Arc<InvocationLogShared>,
+}
+
+struct InvocationLogShared {
+    function: String,
+    request_id: String,
+    bytes_max: usize,
+    bytes: AtomicUsize,
+    full: AtomicBool,
+}
+
+impl InvocationLog {
+    /// A log that takes `bytes_max` bytes of lines.
+    pub fn new(function: &str, request_id: &str, bytes_max: usize) -> Self {
+        Self {
+            shared: Arc::new(InvocationLogShared {
+                function: function.to_owned(),
+                request_id: request_id.to_owned(),
+                bytes_max,
+                bytes: AtomicUsize::new(0),
+                full: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Writes a line; beyond the limit it is dropped, which is said once.
+    pub fn line(&self, level: Level, text: &str) {
+        let shared = &*self.shared;
+        let (function, request_id) = (&shared.function, &shared.request_id);
+        let used = shared.bytes.fetch_add(text.len().saturating_add(1), Ordering::Relaxed);
+        if used.saturating_add(text.len()) > shared.bytes_max {
+            if !shared.full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    function,
+                    request_id,
+                    "log lines dropped: log_bytes_max = {} reached",
+                    shared.bytes_max
+                );
+            }
+            return;
+        }
+        let text = Printable(text);
+        match level {
+            Level::ERROR => tracing::error!(function, request_id, "{text}"),
+            Level::WARN => tracing::warn!(function, request_id, "{text}"),
+            Level::INFO => tracing::info!(function, request_id, "{text}"),
+            Level::DEBUG => tracing::debug!(function, request_id, "{text}"),
+            Level::TRACE => tracing::trace!(function, request_id, "{text}"),
+        }
+    }
+}
+
+/// Text of a guest or client without control characters, which could forge
+/// log lines or steer a terminal.
+struct Printable<'t>(&'t str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() && c != '\n' && c != '\t' {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line of the access log, written on every exit of the pipeline.
+pub struct Access<'a> {
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The path as it came, without the query.
+    pub path: &'a str,
+    /// The route's key; `-` where none matched.
+    pub route: &'a str,
+    /// The response's status.
+    pub status: u16,
+    /// The length of the response's body, in bytes.
+    pub bytes: usize,
+    /// How long the answer took.
+    pub latency: Duration,
+    /// The client's address.
+    pub client: std::net::IpAddr,
+}
+
+impl Access<'_> {
+    /// Writes the line.
+    pub fn log(&self) {
+        tracing::info!(
+            request_id = self.request_id,
+            route = self.route,
+            client = %self.client,
+            bytes = self.bytes,
+            "{} {} {} {:.1}ms",
+            self.method,
+            Printable(self.path),
+            self.status,
+            self.latency.as_secs_f64() * 1000.0,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(Printable("a\u{1b}[31mb\rc").to_string(), "a\\u{1b}[31mb\\rc");
+    }
+
+    #[test]
+    fn lines_beyond_the_limit_are_dropped() {
+        let log = InvocationLog::new("f", "id", 10);
+        log.line(Level::INFO, "12345");
+        assert!(!log.shared.full.load(Ordering::Relaxed));
+        log.line(Level::INFO, "123456");
+        assert!(log.shared.full.load(Ordering::Relaxed));
+    }
+}

@@ -1,0 +1,310 @@
+//! Starts the real binary for end-to-end tests, on ports of its own and in a
+//! folder of its own, and stops it when the test is over.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use reqwest::blocking::{Client, RequestBuilder};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take that is expected to happen: generous, since
+/// machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The checkout.
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests/ lies in the checkout").to_owned()
+}
+
+/// Where cargo builds to.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The release binary.
+pub fn binary() -> PathBuf {
+    let binary = target().join("release/mayfly");
+    assert!(binary.is_file(), "{} is missing: run `cargo xtask test`", binary.display());
+    binary
+}
+
+/// A guest of tests/guests, built.
+pub fn fixture(name: &str) -> PathBuf {
+    built(target().join(format!("guests/fixtures/{name}.wasm")))
+}
+
+/// A sample handler, built.
+pub fn handler(name: &str) -> PathBuf {
+    built(root().join(format!("handlers/{name}.wasm")))
+}
+
+fn built(path: PathBuf) -> PathBuf {
+    assert!(path.is_file(), "{} is missing: run `cargo xtask test`", path.display());
+    path
+}
+
+/// A folder with a configuration and handlers, as a user has it.
+pub struct Project {
+    folder: TempDir,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Project {
+    /// An empty project without a configuration.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("handlers")).expect("a folder");
+        Self { folder }
+    }
+
+    /// A project with this gateway.toml.
+    pub fn with_config(text: &str) -> Self {
+        let project = Self::new();
+        project.write_config(text);
+        project
+    }
+
+    /// Writes gateway.toml.
+    pub fn write_config(&self, text: &str) {
+        fs::write(self.path().join("gateway.toml"), text).expect("written");
+    }
+
+    /// Copies a built `.wasm` into the folder of handlers.
+    #[must_use]
+    pub fn with_handler(self, name: &str, wasm: &Path) -> Self {
+        self.put_handler(name, wasm);
+        self
+    }
+
+    /// The same while the gateway runs.
+    pub fn put_handler(&self, name: &str, wasm: &Path) {
+        fs::copy(wasm, self.handler_path(name)).expect("copied");
+    }
+
+    /// `handlers/NAME.wasm`.
+    pub fn handler_path(&self, name: &str) -> PathBuf {
+        self.path().join(format!("handlers/{name}.wasm"))
+    }
+
+    /// The project's folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a command to its end in the project's folder.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("MAYFLY_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// Starts `mayfly serve` and waits until it listens.
+    pub fn serve(self) -> Gateway {
+        self.serve_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn serve_with(self, arguments: &[&str]) -> Gateway {
+        let mut child = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("MAYFLY_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let reader = keep(child.stderr.take().expect("piped"), Arc::clone(&log));
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut address = |prefix: &str| {
+            let line = lines.next().and_then(Result::ok).unwrap_or_default();
+            let Some(address) = line.strip_prefix(prefix) else {
+                let _ = child.kill();
+                panic!("expected {prefix:?}, got {line:?}; {}", log.lock().expect("a log"));
+            };
+            address.to_owned()
+        };
+        let url = address("listening on http://");
+        let admin = address("admin on http://");
+        Gateway { project: self, child, address: url, admin, log, reader: Some(reader) }
+    }
+}
+
+fn keep(mut from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            log.lock().expect("a log").push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+    })
+}
+
+/// A running `mayfly serve`.
+pub struct Gateway {
+    /// Its folder.
+    pub project: Project,
+    child: Child,
+    /// `127.0.0.1:PORT` of the API.
+    pub address: String,
+    /// `127.0.0.1:PORT` of the admin API.
+    pub admin: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Gateway {
+    /// What it has written to standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("a log").clone()
+    }
+
+    /// Waits until standard error holds `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        self.wait(&format!("{text:?} in the log"), || self.log().contains(text));
+    }
+
+    /// Waits until `condition` holds.
+    pub fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A request to the API.
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().expect("a method");
+        client().request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// A GET, sent.
+    pub fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request("GET", path))
+    }
+
+    /// A POST of JSON, sent.
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request("POST", path).json(body))
+    }
+
+    /// The admin API's report.
+    pub fn health(&self) -> Value {
+        let url = format!("http://{}/health", self.admin);
+        client().get(url).send().and_then(|response| response.json()).expect("a report")
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "the process is gone already");
+    }
+
+    /// Waits for its end.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end; log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("log of the gateway:\n{}", self.log());
+        }
+    }
+}
+
+/// A client without proxies, which keeps connections alive.
+pub fn client() -> Client {
+    Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+}
+
+/// A response, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// Names and values in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Sends and reads.
+    pub fn of(request: RequestBuilder) -> Self {
+        let mut response = request.send().expect("an answer");
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect();
+        let mut body = Vec::new();
+        response.read_to_end(&mut body).expect("a body");
+        Self { status: response.status().as_u16(), headers, body }
+    }
+
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a header.
+    pub fn header_values(&self, name: &str) -> Vec<&str> {
+        let values = self.headers.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+    }
+}

@@ -1,0 +1,14 @@
+//! End to end: every test starts the real binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod answers;
+mod cli;
+mod cors;
+mod events;
+mod limits;
+mod mocks;
+mod reload;
+mod routing;
+mod samples;
+mod sandbox;
+mod server;

@@ -1,0 +1,242 @@
+//! What a function can do, and what it cannot.
+
+use std::time::{Duration, Instant};
+
+use mayfly_tests::{Answer, Gateway, Project, fixture};
+use serde_json::{Value, json};
+
+fn probe(kind: &str, function: &str) -> Gateway {
+    let config = format!("kind = {kind:?}\n[function.probe]\n{function}\n[table.Own]\npartition_key = \"id:S\"\n[table.Other]\npartition_key = \"id:S\"\n");
+    Project::with_config(&config).with_handler("probe", &fixture("probe")).serve()
+}
+
+fn expect_failure(gateway: &Gateway, path: &str, kind: &str) {
+    let answer = gateway.get(path);
+    let expected = match kind {
+        "rest" => (502, json!({ "message": "Internal server error" })),
+        _ => (500, json!({ "message": "Internal Server Error" })),
+    };
+    assert_eq!((answer.status, answer.json()), expected, "{kind} {path}: {}", gateway.log());
+}
+
+#[test]
+fn nothing_is_kept_between_two_invocations() {
+    let gateway = probe("http", "");
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/probe?do=count").json(), json!(1));
+    }
+}
+
+#[test]
+fn a_guest_that_misbehaves_ends_alone() {
+    for kind in ["http", "rest"] {
+        let gateway = probe(kind, "timeout_ms = 500\nmemory_mb = 16");
+        expect_failure(&gateway, "/probe?do=trap", kind);
+        gateway.wait_for_log("asked to trap");
+        expect_failure(&gateway, "/probe?do=error", kind);
+        gateway.wait_for_log("Probe.Error: asked to fail");
+        expect_failure(&gateway, "/probe?do=recurse", kind);
+        expect_failure(&gateway, "/probe?do=allocate&n=50000000", kind);
+        expect_failure(&gateway, "/probe?do=loop", kind);
+        gateway.wait_for_log("task timed out after 0.50 seconds");
+        expect_failure(&gateway, "/probe?do=sleep&n=20000", kind);
+        assert_eq!(gateway.get("/probe?do=allocate&n=1000000").json(), json!("done"));
+    }
+}
+
+#[test]
+fn others_are_served_while_guests_loop() {
+    let gateway = probe("http", "timeout_ms = 3000");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(gateway.get("/probe?do=loop").status, 500));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        assert_eq!(gateway.get("/probe?do=count").json(), json!(1));
+        // Eight loops of three seconds on few cores would take far longer.
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn a_route_s_timeout_is_a_late_integration() {
+    for kind in ["http", "rest"] {
+        let config = format!(
+            "kind = {kind:?}\n[function.probe]\ntimeout_ms = 20000\n[[route]]\nroute = \"GET /late\"\nfunction = \"probe\"\ntimeout_ms = 200\n"
+        );
+        let gateway =
+            Project::with_config(&config).with_handler("probe", &fixture("probe")).serve();
+        let answer = gateway.get("/late?do=sleep&n=10000");
+        let message = json!({ "message": "Endpoint request timed out" });
+        assert_eq!((answer.status, answer.json()), (504, message), "{kind}");
+    }
+}
+
+#[test]
+fn a_guest_sees_the_declared_environment_and_no_files() {
+    let gateway = probe("http", "environment = { STAGE = \"test\", BOARD = \"b\" }");
+    assert_eq!(
+        gateway.get("/probe?do=environment").json(),
+        json!({ "BOARD": "b", "STAGE": "test" })
+    );
+    let files = gateway.get("/probe?do=files").json();
+    assert!(files["error"].is_string(), "{files}");
+}
+
+#[test]
+fn the_context_describes_the_invocation() {
+    let gateway = probe("http", "memory_mb = 64\ntimeout_ms = 5000");
+    let context = gateway.get("/probe?do=context").json();
+    assert_eq!(context["functionName"], "probe");
+    assert_eq!(context["functionVersion"], "$LATEST");
+    assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:probe");
+    assert_eq!(context["memoryLimitMb"], 64);
+    assert_eq!(context["requestId"].as_str().unwrap().len(), 36);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let deadline = Duration::from_millis(context["deadlineMs"].as_u64().unwrap());
+    assert!(deadline > now.saturating_sub(Duration::from_secs(25)), "{context}");
+    assert!(deadline < now + Duration::from_secs(6), "{context}");
+}
+
+#[test]
+fn what_a_guest_prints_becomes_log_lines_of_its_invocation() {
+    let gateway = probe("http", "");
+    let answer = gateway.get("/probe?do=print");
+    let id = answer.header("apigw-requestid").unwrap().to_owned();
+    for text in ["printed to standard output", "printed to standard error", "logged as a warning"] {
+        gateway.wait_for_log(text);
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains(text)).unwrap();
+        assert!(line.contains(&id) && line.contains("probe"), "{line}");
+    }
+}
+
+#[test]
+fn a_flood_of_log_lines_is_cut() {
+    let gateway = probe("http", "log_bytes_max = 1000");
+    assert_eq!(gateway.get("/probe?do=flood&n=10000").json(), json!("done"));
+    gateway.wait_for_log("log lines dropped: log_bytes_max = 1000 reached");
+    let log = gateway.log();
+    assert!(log.contains("line 0 of a flood"));
+    assert!(!log.contains("line 9999 of a flood"));
+}
+
+fn call(gateway: &Gateway, service: &str, action: &str, input: Value) -> Value {
+    gateway.post("/probe?do=call", &json!({ "service": service, "action": action, "input": input })).json()
+}
+
+#[test]
+fn only_granted_tables_and_services_can_be_called() {
+    let gateway = probe("http", "tables = [\"Own\"]");
+    let item = json!({ "id": { "S": "1" } });
+    let put = call(&gateway, "dynamodb", "PutItem", json!({ "TableName": "Own", "Item": item }));
+    assert!(put["ok"].is_object(), "{put}");
+    for (service, action, input) in [
+        ("dynamodb", "PutItem", json!({ "TableName": "Other", "Item": item })),
+        ("dynamodb", "Scan", json!({ "TableName": "Other" })),
+        ("dynamodb", "DeleteTable", json!({ "TableName": "Own" })),
+        ("dynamodb", "ExecuteStatement", json!({ "Statement": "SELECT * FROM \"Own\"" })),
+        ("dynamodb", "BatchGetItem", json!({ "RequestItems": { "Other": { "Keys": [item] } } })),
+        ("ses", "SendEmail", json!({})),
+    ] {
+        let error = call(&gateway, service, action, input);
+        assert_eq!(error["code"], "AccessDeniedException", "{service} {action}: {error}");
+    }
+    assert_eq!(call(&gateway, "s3", "GetObject", json!({}))["code"], "UnknownServiceException");
+}
+
+#[test]
+fn service_errors_are_the_service_s_own() {
+    let gateway = probe("http", "tables = [\"Own\"]");
+    let error = call(&gateway, "dynamodb", "GetItem", json!({ "TableName": "Own", "Key": {} }));
+    assert_eq!(error["code"], "ValidationException", "{error}");
+    assert_eq!(error["message"], "The provided key element does not match the schema");
+    let put = |condition: Value| json!({ "TableName": "Own", "Item": { "id": { "S": "1" } }, "ConditionExpression": condition });
+    call(&gateway, "dynamodb", "PutItem", put(json!("attribute_not_exists(id)")));
+    let error = call(&gateway, "dynamodb", "PutItem", put(json!("attribute_not_exists(id)")));
+    assert_eq!(error["code"], "ConditionalCheckFailedException", "{error}");
+    assert!(error["detail"]["__type"].as_str().unwrap().ends_with("#ConditionalCheckFailedException"));
+}
+
+#[test]
+fn reserved_concurrency_throttles() {
+    let gateway = probe("http", "reserved_concurrency = 1\ntimeout_ms = 20000");
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| gateway.get("/probe?do=sleep&n=3000").status);
+        let mut throttled = None;
+        gateway.wait("throttled request", || {
+            let answer = gateway.get("/probe?do=count");
+            throttled = (answer.status == 429).then(|| answer.json());
+            throttled.is_some() || slow.is_finished()
+        });
+        assert_eq!(throttled, Some(json!({ "message": "Too Many Requests" })));
+        assert_eq!(slow.join().unwrap(), 200);
+    });
+    assert_eq!(gateway.get("/probe?do=count").status, 200);
+}
+
+#[test]
+fn more_sandboxes_than_the_pool_holds_wait_for_their_turn() {
+    let config = "[pools]\nconcurrency_max = 2\n[function.probe]\ntimeout_ms = 20000\n";
+    let gateway = Project::with_config(config).with_handler("probe", &fixture("probe")).serve();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..10)
+            .map(|_| scope.spawn(|| gateway.get("/probe?do=sleep&n=50").status))
+            .collect();
+        for one in all {
+            assert_eq!(one.join().unwrap(), 200);
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_no_function_is_named_with_the_reason() {
+    let project = Project::new()
+        .with_handler("wrong", &fixture("wrong-export"))
+        .with_handler("strange", &fixture("strange-import"));
+    std::fs::write(project.handler_path("text"), "not wasm").unwrap();
+    std::fs::write(project.handler_path("core"), b"\0asm\x01\0\0\0").unwrap();
+    std::fs::write(project.handler_path("empty"), b"").unwrap();
+    let check = project.run(&["check"]);
+    assert_eq!(check.status.code(), Some(2));
+    let problems = String::from_utf8(check.stderr).unwrap();
+    for expected in [
+        "it exports func greet; expected func handle(event: string, context: context) -> result<string, function-error>",
+        "acme:rocket/engine",
+        "text.wasm: not a WebAssembly file",
+        "core.wasm: a core WebAssembly module",
+        "empty.wasm: not a WebAssembly file: it is empty",
+        "5 problems found",
+    ] {
+        assert!(problems.contains(expected), "{expected:?} in {problems}");
+    }
+    let gateway = project.with_handler("probe", &fixture("probe")).serve();
+    expect_failure(&gateway, "/wrong", "http");
+    assert_eq!(gateway.get("/probe?do=count").status, 200);
+    let health = gateway.health();
+    assert_eq!(health["status"], "degraded");
+    assert_eq!(health["problems"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_damaged_or_foreign_cache_entry_is_compiled_again() {
+    let project = Project::new().with_handler("probe", &fixture("probe"));
+    let first = project.run(&["invoke", "probe", "--payload", r#"{"queryStringParameters":{"do":"count"}}"#]);
+    assert!(first.status.success(), "{first:?}");
+    let cache = project.path().join(".mayfly/code");
+    let entry = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read(&entry).unwrap();
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for damaged in [&flipped[..], &good[..good.len() / 2], b"", b"something else entirely"] {
+        std::fs::write(&entry, damaged).unwrap();
+        let again = project.run(&["invoke", "probe", "--payload", r#"{"queryStringParameters":{"do":"count"}}"#]);
+        assert!(again.status.success(), "{again:?}");
+        let log = String::from_utf8(again.stderr).unwrap();
+        assert!(log.contains("a damaged cache entry is compiled again"), "{log}");
+        assert_eq!(std::fs::read(&entry).unwrap().len(), good.len());
+    }
+    assert!(Answer::of(project.serve().request("GET", "/probe?do=count")).status == 200);
+}
