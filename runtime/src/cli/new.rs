@@ -142,7 +142,7 @@ panic = "abort"
 strip = "debuginfo"
 "#;
 
-const HANDLER: &str = r#"//! Greets whoever asks.
+const HANDLER: &str = r##"//! Greets whoever asks.
 
 use mayfly_guest::{Context, Error, Request, Response, handler, json};
 
@@ -164,4 +164,4 @@ mod tests {
         Ok(())
     }
 }
-"#;
+"##;

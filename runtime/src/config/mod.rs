@@ -5,6 +5,7 @@
 //! a [`Config`] only when there is none. Request-time code sees the checked
 //! types of this page, never the text or the raw tables behind it.
 
+mod keys;
 mod read;
 mod sections;
 pub mod template;
@@ -22,7 +23,7 @@ use std::{
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::router::RouteKey;
-pub use sections::load;
+pub use sections::{function_name, load};
 use template::{JsonTemplate, TextTemplate};
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for

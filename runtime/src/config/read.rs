@@ -115,9 +115,19 @@ impl<'t> Source<'t> {
         lines.map(|(line, _)| line).collect()
     }
 
-    /// All problems in the order of the file.
-    pub fn into_problems(self) -> Vec<Problem> {
+    /// All problems in the order of the file. On lines that could not be
+    /// read only the first counts: the others come from the parser's guess.
+    pub fn into_problems(self, unreadable: &[usize]) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
+        let mut seen = Vec::new();
+        problems.retain(|problem| match problem.place {
+            Some((line, _)) if unreadable.contains(&line) => {
+                let first = !seen.contains(&line);
+                seen.push(line);
+                first
+            }
+            _ => true,
+        });
         problems.sort_by_key(|problem| problem.place);
         problems
     }

@@ -1,0 +1,110 @@
+//! From the text of `gateway.toml` to the checked types, a file per section.
+//!
+//! Every section reads what it can and leaves a stand-in for what it cannot,
+//! so that one pass finds every problem.
+
+mod api;
+mod cors;
+mod functions;
+mod routes;
+mod server;
+mod tables;
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Overrides, Problem, absolute,
+    keys::{LIMITS, POOLS, ROOT},
+    read::{Source, Table},
+};
+pub use functions::function_name;
+
+/// The longest configuration, in bytes: far more than anyone writes, and less
+/// than what a file that never ends would take.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Where relative paths start from.
+struct Folders<'f> {
+    /// The configuration file's folder.
+    file: &'f Path,
+    /// The command line's.
+    working: &'f Path,
+}
+
+/// Reads and checks `file`; without one, everything has its default.
+///
+/// # Errors
+/// Every problem there is, in the order of the file.
+pub fn load(
+    file: Option<&Path>,
+    working_folder: &Path,
+    overrides: &Overrides,
+) -> Result<Config, Vec<Problem>> {
+    let text = match file {
+        Some(file) => read(&working_folder.join(file)).map_err(|error| {
+            vec![Problem {
+                file: file.to_owned(),
+                place: None,
+                message: format!("cannot be read: {error}"),
+                hint: None,
+            }]
+        })?,
+        None => String::new(),
+    };
+    let source = Source::new(file.unwrap_or(Path::new("gateway.toml")), &text);
+    let (document, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        source.problem(error.span().map_or(0, |span| span.start), error.message(), "");
+    }
+    let unreadable = source.lines_with_problems();
+    let file = file.map(|file| absolute(working_folder, file));
+    let folders = Folders {
+        file: file.as_deref().and_then(Path::parent).unwrap_or(working_folder),
+        working: working_folder,
+    };
+    let root = Table::root(&source, &ROOT, document.get_ref());
+    let config = config(&root, &folders, overrides);
+    let problems = source.into_problems(&unreadable);
+    if problems.is_empty() { Ok(Config { file, ..config }) } else { Err(problems) }
+}
+
+fn read(file: &PathBuf) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::other(format!("it is not UTF-8: {}", error.utf8_error())))
+}
+
+fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Config {
+    let kind = api::kind(root);
+    let (stages, stage) = api::stages(root, kind, overrides);
+    let pools = server::pools(&root.table("pools", &POOLS));
+    let limits = server::limits(&root.table("limits", &LIMITS));
+    let tables = tables::tables(root);
+    let reader = functions::Reader::new(&pools, &tables);
+    let (function_default, functions) = reader.functions(root);
+    Config {
+        file: None,
+        name: api::name(root),
+        kind,
+        stage,
+        stages,
+        drop_in: root.boolean("drop_in", true),
+        cors: cors::cors(root),
+        routes: routes::routes(root, kind, limits.integration_timeout),
+        limits,
+        function_default,
+        functions,
+        tables,
+        server: server::server(root, folders, overrides, pools),
+    }
+}

@@ -1,0 +1,169 @@
+//! `[function_default]` and `[function.NAME]`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use toml::de::DeValue;
+
+use crate::config::{
+    FunctionConfig, Pools, Secret, ServiceName, TableConfig,
+    keys::{FROM_ENVIRONMENT, FUNCTION, closest},
+    read::{Table, Text, Value, choice},
+};
+
+const FUNCTION_NAME_CHARS_MAX: usize = 64;
+/// Lambda's: 15 minutes.
+const TIMEOUT_MS_MAX: u64 = 900_000;
+const MIB: u64 = 1024 * 1024;
+const SERVICES: [(&str, ServiceName); 1] = [("ses", ServiceName::Ses)];
+
+/// Why a function cannot have this name.
+///
+/// The rule is Lambda's: 1 to 64 letters, digits, `-` and `_`.
+pub fn function_name(name: &str) -> Result<(), String> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > FUNCTION_NAME_CHARS_MAX || !name.chars().all(valid) {
+        return Err(format!(
+            "a function's name has 1 to {FUNCTION_NAME_CHARS_MAX} letters, digits, '-' and '_'"
+        ));
+    }
+    Ok(())
+}
+
+/// Reads functions against what they depend on.
+pub struct Reader<'c> {
+    pools: &'c Pools,
+    tables: Vec<&'c str>,
+}
+
+impl<'c> Reader<'c> {
+    pub fn new(pools: &'c Pools, tables: &'c [TableConfig]) -> Self {
+        Self { pools, tables: tables.iter().map(|table| table.name.as_str()).collect() }
+    }
+
+    /// The defaults and the functions that have a table of their own.
+    pub fn functions(
+        &self,
+        root: &Table<'_>,
+    ) -> (FunctionConfig, BTreeMap<String, FunctionConfig>) {
+        let lambda = FunctionConfig {
+            environment: BTreeMap::new(),
+            tables: Vec::new(),
+            services: Vec::new(),
+            memory_mb: self.pools.memory_mb_max.min(128),
+            timeout: Duration::from_secs(3),
+            log_bytes_max: 64 * 1024,
+            payload_bytes_max: 6 * 1024 * 1024,
+            response_bytes_max: 6 * 1024 * 1024,
+            reserved_concurrency: None,
+        };
+        let default = self.function(&root.table("function_default", &FUNCTION), lambda);
+        let hint = "write [function.NAME] and below it what this function gets";
+        let mut functions = BTreeMap::new();
+        for entry in root.entries("function", hint) {
+            let name = entry.name;
+            if let Err(hint) = function_name(name.text) {
+                let message = format!("a function cannot be named {:?}", name.text);
+                root.source.problem(name.at, message, hint);
+            }
+            if let Some(table) = entry.value.table(&FUNCTION) {
+                functions.insert(name.text.to_owned(), self.function(&table, default.clone()));
+            }
+        }
+        (default, functions)
+    }
+
+    /// What `table` says, on top of `base`: environments are merged, lists
+    /// replaced.
+    fn function(&self, table: &Table<'_>, base: FunctionConfig) -> FunctionConfig {
+        let mut function = base;
+        function.environment.extend(environment(table));
+        if let Some(given) = table.take("tables").and_then(|value| value.strings()) {
+            function.tables = given.into_iter().filter_map(|name| self.table(table, name)).collect();
+        }
+        if let Some(given) = table.take("services") {
+            function.services = services(&given);
+        }
+        let pools = self.pools;
+        function.memory_mb = table.integer_or(
+            "memory_mb",
+            1..=pools.memory_mb_max.into(),
+            "pools.memory_mb_max is the most that a function may have",
+            function.memory_mb,
+        );
+        function.timeout =
+            table.milliseconds("timeout_ms", 1..=TIMEOUT_MS_MAX, "", function.timeout);
+        function.log_bytes_max =
+            table.integer("log_bytes_max", 0..=64 * MIB, function.log_bytes_max);
+        function.payload_bytes_max =
+            table.integer("payload_bytes_max", 1..=1024 * MIB, function.payload_bytes_max);
+        function.response_bytes_max =
+            table.integer("response_bytes_max", 1..=1024 * MIB, function.response_bytes_max);
+        if let Some(given) = table.take("reserved_concurrency") {
+            let hint = "pools.concurrency_max is shared by all functions; 0 throttles every call";
+            let given = given.integer(0..=pools.concurrency_max.into(), hint);
+            function.reserved_concurrency = given.and_then(|limit| u32::try_from(limit).ok());
+        }
+        function
+    }
+
+    fn table(&self, table: &Table<'_>, name: Text<'_>) -> Option<String> {
+        if self.tables.contains(&name.text) {
+            return Some(name.text.to_owned());
+        }
+        let hint = match closest(name.text, &self.tables) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("write [table.{}] with its partition_key", name.text),
+        };
+        let message = format!("{}.tables: there is no table {:?}", table.path, name.text);
+        table.source.problem(name.at, message, hint);
+        None
+    }
+}
+
+fn services(given: &Value<'_>) -> Vec<ServiceName> {
+    let items = given.array().unwrap_or_default();
+    items.iter().filter_map(|item| choice(item, item.string()?, &SERVICES)).collect()
+}
+
+fn environment(table: &Table<'_>) -> Vec<(String, Secret)> {
+    let hint = "write { NAME = \"value\" }, or NAME = { from_env = \"VARIABLE\" }";
+    let mut variables = Vec::new();
+    for entry in table.entries("environment", hint) {
+        let name = entry.name.text;
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("an environment variable cannot be named {name:?}");
+            table.source.problem(entry.name.at, message, "use letters, digits and '_'");
+        }
+        if let Some(value) = variable(&entry.value) {
+            if value.contains('\0') {
+                let message = format!("{} has a NUL character in it", entry.value.path);
+                entry.value.problem(message, "an environment cannot hold one");
+            }
+            variables.push((name.to_owned(), Secret::new(value)));
+        }
+    }
+    variables
+}
+
+/// A value as written, or that of a variable of the gateway's own environment,
+/// which keeps secrets out of the file.
+fn variable(value: &Value<'_>) -> Option<String> {
+    if !matches!(value.value, DeValue::Table(_)) {
+        return value.string().map(|text| text.text.to_owned());
+    }
+    let table = value.table(&FROM_ENVIRONMENT)?;
+    let Some(source) = table.string("from_env") else {
+        if table.take("from_env").is_none() {
+            value.problem(format!("{} names no variable", value.path), "write { from_env = \"NAME\" }");
+        }
+        return None;
+    };
+    match std::env::var(source.text) {
+        Ok(found) => Some(found),
+        Err(error) => {
+            let message = format!("{}: the variable {:?}: {error}", value.path, source.text);
+            table.source.problem(source.at, message, "set it where mayfly is started");
+            None
+        }
+    }
+}

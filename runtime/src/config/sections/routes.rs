@@ -1,0 +1,248 @@
+//! `[[route]]`, with a function or a mock behind it.
+
+use std::{collections::HashMap, time::Duration};
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use toml::de::DeValue;
+
+use super::function_name;
+use crate::{
+    config::{
+        ApiKind, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
+        keys::{MOCK, ROUTE},
+        read::{Table, Value},
+        template::{JsonTemplate, PlaceholderError, TextTemplate},
+    },
+    router::RouteKey,
+};
+
+/// The longest timeout or delay of a route: an hour.
+const ROUTE_MS_MAX: u64 = 3_600_000;
+
+/// What the server writes itself.
+const FRAMING: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TRAILER,
+];
+
+pub fn routes(root: &Table<'_>, kind: ApiKind, timeout_default: Duration) -> Vec<RouteConfig> {
+    let Some(given) = root.take("route") else { return Vec::new() };
+    if matches!(given.value, DeValue::Table(_)) {
+        given.problem("[route] is one table", "routes are a list: write [[route]]");
+        return Vec::new();
+    }
+    let mut first_lines = HashMap::new();
+    let mut routes = Vec::new();
+    for item in given.array().unwrap_or_default() {
+        let Some(table) = item.table(&ROUTE) else { continue };
+        let Some(key) = route_key(&table, kind) else { continue };
+        let at = table.key_at("route");
+        let (line, _) = root.source.place(at);
+        if let Some(first) = first_lines.insert(key.identity(), line) {
+            let message = format!("the route \"{key}\" is already on line {first}");
+            root.source.problem(at, message, "remove one of the two");
+            first_lines.insert(key.identity(), first);
+            continue;
+        }
+        let timeout =
+            table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
+        if let Some(integration) = integration(&table, &key, kind) {
+            routes.push(RouteConfig { key, integration, timeout, line });
+        }
+    }
+    routes
+}
+
+fn route_key(table: &Table<'_>, kind: ApiKind) -> Option<RouteKey> {
+    let example = "write for example route = \"GET /pets/{id}\"";
+    if table.take("route").is_none() {
+        table.source.problem(table.at, "the route has no key \"route\"", example);
+    }
+    let given = table.string("route")?;
+    match given.text.parse::<RouteKey>() {
+        Ok(RouteKey::Default) if kind == ApiKind::Rest => {
+            let hint = "write route = \"ANY /{proxy+}\", or kind = \"http\"";
+            table.source.problem(given.at, "a REST API has no $default route", hint);
+            None
+        }
+        Ok(key) => Some(key),
+        Err(error) => {
+            table.source.problem(given.at, error.message, error.hint);
+            None
+        }
+    }
+}
+
+fn integration(table: &Table<'_>, key: &RouteKey, kind: ApiKind) -> Option<IntegrationConfig> {
+    let payload = payload(table, kind);
+    match (table.take("function"), table.take("mock")) {
+        (Some(_), Some(mock)) => {
+            let message = format!("the route \"{key}\" has both function and mock");
+            mock.problem(message, "keep the one that shall answer");
+            None
+        }
+        (None, None) => {
+            let message = format!("nothing answers the route \"{key}\"");
+            let hint = "write function = \"NAME\", or mock = { status = 200 }";
+            table.source.problem(table.key_at("route"), message, hint);
+            None
+        }
+        (Some(function), None) => {
+            let name = function.string()?;
+            if let Err(why) = function_name(name.text.strip_suffix(".wasm").unwrap_or(name.text)) {
+                function.problem(format!("function cannot be {:?}", name.text), why);
+                return None;
+            }
+            if let Some(stem) = name.text.strip_suffix(".wasm") {
+                let message = format!("function cannot be {:?}", name.text);
+                function.problem(message, format!("write function = {stem:?}"));
+            }
+            Some(IntegrationConfig::Function { name: name.text.to_owned(), payload })
+        }
+        (None, Some(mock)) => {
+            if table.take("payload").is_some() {
+                let message = "payload belongs to a route with a function";
+                table.source.problem(table.key_at("payload"), message, "remove it");
+            }
+            Some(IntegrationConfig::Mock(mock_config(&mock.table(&MOCK)?, key)))
+        }
+    }
+}
+
+fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
+    let given =
+        table.choice("payload", &[("1.0", PayloadFormat::V1), ("2.0", PayloadFormat::V2)]);
+    match (kind, given) {
+        (ApiKind::Http, given) => given.unwrap_or(PayloadFormat::V2),
+        (ApiKind::Rest, Some(PayloadFormat::V2)) => {
+            let message = "payload cannot be \"2.0\" in a REST API";
+            let hint = "REST APIs always send payload format 1.0: remove it";
+            table.source.problem(table.key_at("payload"), message, hint);
+            PayloadFormat::V1
+        }
+        (ApiKind::Rest, _) => PayloadFormat::V1,
+    }
+}
+
+fn mock_config(table: &Table<'_>, key: &RouteKey) -> MockConfig {
+    let status = table.integer_or(
+        "status",
+        200..=599,
+        "a mock's answer is final: 200 for success, 404 for something missing",
+        200_u16,
+    );
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let body = body(table, key);
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless && body != MockBody::Empty {
+        let at = table.key_at(if table.take("body").is_some() { "body" } else { "json" });
+        let message = format!("an answer with the status {} has no body", status.as_u16());
+        table.source.problem(at, message, "remove the body, or use 200");
+    }
+    MockConfig {
+        status,
+        headers: headers(table, key),
+        body,
+        delay: table.milliseconds("delay_ms", 0..=ROUTE_MS_MAX, "", Duration::ZERO),
+    }
+}
+
+fn headers(table: &Table<'_>, key: &RouteKey) -> Vec<(HeaderName, TextTemplate)> {
+    let mut headers = Vec::new();
+    for entry in table.entries("headers", "write { x-name = \"value\" }") {
+        let name = entry.name;
+        let Ok(header) = HeaderName::from_bytes(name.text.as_bytes()) else {
+            let message = format!("{:?} is not the name of a header", name.text);
+            table.source.problem(name.at, message, "use letters, digits and '-'");
+            continue;
+        };
+        if FRAMING.contains(&header) {
+            let message = format!("the header {header} cannot be mocked");
+            table.source.problem(name.at, message, "the server writes it itself; remove it");
+            continue;
+        }
+        // A header may come several times, as Set-Cookie does.
+        let values = match entry.value.value {
+            DeValue::Array(_) => entry.value.array().unwrap_or_default(),
+            _ => vec![entry.value],
+        };
+        for value in &values {
+            if let Some(template) = text(value, key) {
+                if template.literals().any(|literal| HeaderValue::from_str(literal).is_err()) {
+                    let message = format!("{} is not the value of a header", value.path);
+                    value.problem(message, "remove line breaks and other control characters");
+                }
+                headers.push((header.clone(), template));
+            }
+        }
+    }
+    headers
+}
+
+fn body(table: &Table<'_>, key: &RouteKey) -> MockBody {
+    match (table.take("body"), table.take("json")) {
+        (None, None) => MockBody::Empty,
+        (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::Text),
+        (None, Some(value)) => json(&value, key).map_or(MockBody::Empty, MockBody::Json),
+        (Some(_), Some(value)) => {
+            value.problem("a mock has body or json, not both", "keep one of them");
+            MockBody::Empty
+        }
+    }
+}
+
+fn text(value: &Value<'_>, key: &RouteKey) -> Option<TextTemplate> {
+    let template = value.string()?;
+    match TextTemplate::parse(template.text, key) {
+        Ok(template) => Some(template),
+        Err(PlaceholderError { message, hint }) => {
+            value.problem(message, hint);
+            None
+        }
+    }
+}
+
+// Recursion is as deep as the file's nesting, which the TOML parser bounds.
+fn json(value: &Value<'_>, key: &RouteKey) -> Option<JsonTemplate> {
+    let literal = |value: serde_json::Value| Some(JsonTemplate::Literal(value));
+    match value.value {
+        DeValue::String(_) => text(value, key).map(JsonTemplate::Text),
+        DeValue::Boolean(flag) => literal((*flag).into()),
+        DeValue::Datetime(time) => literal(time.to_string().into()),
+        DeValue::Integer(number) => {
+            match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => literal(number.into()),
+                Err(_) => {
+                    let message = format!("{} is {number}, which 64 bits do not hold", value.path);
+                    value.problem(message, "write it in quotes");
+                    None
+                }
+            }
+        }
+        DeValue::Float(number) => {
+            let parsed = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+            match parsed {
+                Some(number) => literal(number.into()),
+                None => {
+                    let message = format!("{} is {number}, which JSON does not have", value.path);
+                    value.problem(message, "write it in quotes");
+                    None
+                }
+            }
+        }
+        DeValue::Array(_) => {
+            let items = value.array()?;
+            let items = items.iter().filter_map(|item| json(item, key));
+            Some(JsonTemplate::Array(items.collect()))
+        }
+        DeValue::Table(_) => {
+            let entries = value.entries("")?.into_iter();
+            let entries = entries
+                .filter_map(|entry| Some((entry.name.text.to_owned(), json(&entry.value, key)?)));
+            Some(JsonTemplate::Object(entries.collect()))
+        }
+    }
+}
