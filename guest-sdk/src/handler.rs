@@ -71,7 +71,7 @@ pub mod kind {
 /// The version of API Gateway's Lambda proxy events.
 ///
 /// ```
-/// use mayfly_guest::{PayloadFormat, Request};
+/// use mayfly_guest::{FromEvent, PayloadFormat, Request};
 ///
 /// assert_eq!(Request::get("/").payload_format(), PayloadFormat::V2);
 /// ```

@@ -271,7 +271,10 @@ impl Serialize for ProxyResponse<'_> {
         if !response.cookies.is_empty() {
             match self.format {
                 PayloadFormat::V1 => {
-                    multi.push(("set-cookie", response.cookies.iter().map(String::as_str).collect()));
+                    multi.push((
+                        "set-cookie",
+                        response.cookies.iter().map(String::as_str).collect(),
+                    ));
                 }
                 PayloadFormat::V2 => map.serialize_entry("cookies", &response.cookies)?,
             }
@@ -350,7 +353,9 @@ impl IntoResponse for &'static str {
 
 impl IntoResponse for Vec<u8> {
     fn into_response(self) -> Result<Response, Error> {
-        Ok(Response::new(200).with_header("content-type", "application/octet-stream").with_body(self))
+        Ok(Response::new(200)
+            .with_header("content-type", "application/octet-stream")
+            .with_body(self))
     }
 }
 

@@ -13,18 +13,16 @@ pub mod __rt {
         default_bindings_module: "::mayfly_guest::__rt",
     });
 
-    pub use mayfly::lambda::types::Context as WitContext;
-
-    use crate::{Context, Handler};
+    pub use self::Context as WitContext;
 
     /// Answers one event with a handler.
     pub fn serve<Arguments>(
-        handler: impl Handler<Arguments>,
+        handler: impl crate::Handler<Arguments>,
         event: String,
         context: WitContext,
     ) -> Result<String, FunctionError> {
         super::report_panics();
-        let context = Context {
+        let context = crate::Context {
             request_id: context.request_id,
             function_name: context.function_name,
             function_version: context.function_version,

@@ -116,14 +116,7 @@ struct Scan {
 impl Loader {
     /// A loader that starts from `config`, which `source` gave.
     pub fn new(source: Source, config: Config, sandbox: Sandbox, services: Arc<Services>) -> Self {
-        Self {
-            source,
-            sandbox,
-            services,
-            seen: HashMap::new(),
-            reported: BTreeSet::new(),
-            config,
-        }
+        Self { source, sandbox, services, seen: HashMap::new(), reported: BTreeSet::new(), config }
     }
 
     /// The first snapshot, with what is wrong with handlers.
@@ -164,8 +157,10 @@ impl Loader {
         }
         let mut scan = self.scan(&config, Some(&current));
         if config != self.config {
-            let mut refused: Vec<String> =
-                unknown_functions(&config, &scan.functions).iter().map(ToString::to_string).collect();
+            let mut refused: Vec<String> = unknown_functions(&config, &scan.functions)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             if let Err(error) = self.services.create_tables(&config.tables) {
                 refused.push(error.to_string());
             }
@@ -225,7 +220,8 @@ impl Loader {
             let Some((outcome, settled)) = self.look(&path) else { continue };
             unsettled |= outcome.is_err() && !settled;
             let before = current.and_then(|gateway| gateway.functions.get(&name));
-            let state = self.state(&name, config, outcome, before.and_then(FunctionState::function));
+            let state =
+                self.state(&name, config, outcome, before.and_then(FunctionState::function));
             functions.insert(name, state);
         }
         Scan { functions, unsettled }
@@ -238,6 +234,9 @@ impl Loader {
         outcome: Result<Arc<Code>, String>,
         before: Option<&Arc<Function>>,
     ) -> FunctionState {
+        if let Err(reason) = config::function_name(name) {
+            return FunctionState::Failed { reason: format!("{name}.wasm: {reason}") };
+        }
         let (code, stale) = match (outcome, before) {
             (Ok(code), _) => (code, None),
             (Err(reason), Some(before)) => (Arc::clone(&before.code), Some(reason)),
@@ -275,7 +274,9 @@ impl Loader {
     fn compile(&self, path: &Path, len: u64) -> Result<Arc<Code>, String> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         if len > HANDLER_BYTES_MAX {
-            return Err(format!("{name}: {len} bytes, more than the {HANDLER_BYTES_MAX} that a handler may have"));
+            return Err(format!(
+                "{name}: {len} bytes, more than the {HANDLER_BYTES_MAX} that a handler may have"
+            ));
         }
         let mut bytes = Vec::new();
         fs::File::open(path)
@@ -283,9 +284,10 @@ impl Loader {
             .map_err(|error| format!("{name}: {error}"))?;
         // A touched file is not a changed one.
         let digest = crate::sandbox::digest(&bytes);
-        let same = self.seen.values().find_map(|seen| {
-            seen.outcome.as_ref().ok().filter(|code| code.sha256 == digest)
-        });
+        let same = self
+            .seen
+            .values()
+            .find_map(|seen| seen.outcome.as_ref().ok().filter(|code| code.sha256 == digest));
         if let Some(code) = same {
             return Ok(Arc::clone(code));
         }

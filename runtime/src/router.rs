@@ -327,8 +327,7 @@ impl<T> Router<T> {
     /// Builds from pairs of key and value. Of two keys with the same
     /// [`RouteKey::identity`] the first stays.
     pub fn new(kind: ApiKind, routes: impl IntoIterator<Item = (RouteKey, T)>) -> Self {
-        let mut router =
-            Self { kind, root: Node::default(), routes: Vec::new(), default: None };
+        let mut router = Self { kind, root: Node::default(), routes: Vec::new(), default: None };
         for (key, value) in routes {
             let index = router.routes.len();
             router.routes.push(value);
@@ -365,10 +364,9 @@ impl<T> Router<T> {
                 route: &self.routes[leaf.route],
                 parameters: leaf.names.iter().cloned().zip(taken).collect(),
             }),
-            None => self.default.map(|index| Found {
-                route: &self.routes[index],
-                parameters: Vec::new(),
-            }),
+            None => self
+                .default
+                .map(|index| Found { route: &self.routes[index], parameters: Vec::new() }),
         }
     }
 
@@ -438,9 +436,8 @@ impl Node {
         wanted: Option<&Method>,
         taken: &mut Vec<String>,
     ) -> Option<&'n Endpoint> {
-        let fits = |endpoint: &&Endpoint| {
-            wanted.is_none_or(|method| endpoint.leaf(method).is_some())
-        };
+        let fits =
+            |endpoint: &&Endpoint| wanted.is_none_or(|method| endpoint.leaf(method).is_some());
         let Some((first, rest)) = segments.split_first() else {
             return self.endpoint.as_ref().filter(fits);
         };

@@ -1,7 +1,9 @@
 //! Listener and connections: HTTP/1.1 and HTTP/2 on one port, bounds on what
 //! a connection may take, and an orderly end.
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -58,7 +60,9 @@ pub struct Server {
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => " (hint: another process listens there; choose another port, or 0 for any)",
+            io::ErrorKind::AddrInUse => {
+                " (hint: another process listens there; choose another port, or 0 for any)"
+            }
             io::ErrorKind::PermissionDenied => " (hint: ports below 1024 need privileges)",
             io::ErrorKind::AddrNotAvailable => " (hint: this machine has no such address)",
             _ => "",

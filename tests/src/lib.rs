@@ -187,7 +187,11 @@ impl Gateway {
     pub fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !condition() {
-            assert!(begun.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}; log:\n{}", self.log());
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no {what} within {PATIENCE:?}; log:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

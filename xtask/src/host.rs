@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mayfly_toolchain::{Workspace, apt, user_cargo};
+use mayfly_toolchain::{Workspace, user_cargo};
 
 use crate::Result;
-use crate::step::{report, run};
+use crate::step::run;
 
 /// The checkout.
 pub struct Host {
@@ -44,31 +44,6 @@ impl Host {
 
     /// Builds the gateway.
     pub fn build(&self) -> Result {
-        require_c_compiler()?;
         run(&mut self.cargo(&["build", "--release", "--package", "mayfly"]))
     }
-}
-
-/// SQLite is compiled from C. Its build would say so less clearly.
-fn require_c_compiler() -> Result {
-    let present = || {
-        std::env::var_os("CC").is_some_and(|cc| !cc.is_empty())
-            || Command::new("cc")
-                .arg("--version")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
-    };
-    if cfg!(windows) || present() {
-        return Ok(());
-    }
-    apt::install(&["build-essential"], &report).map_err(|reason| {
-        format!(
-            "there is no C compiler `cc`, which SQLite needs ({reason})\n\
-             hint: on Debian: sudo apt-get install build-essential"
-        )
-    })?;
-    Ok(())
 }

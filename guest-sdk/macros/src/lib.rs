@@ -2,8 +2,8 @@
 //! one: it re-exports the macro as `mayfly_guest::handler`.
 
 use proc_macro::TokenStream;
-use quote::quote;
-use syn::{Error, FnArg, ItemFn, parse::Nothing, parse_macro_input};
+use quote::{ToTokens, quote};
+use syn::{Error, FnArg, ItemFn, Safety, parse::Nothing, parse_macro_input};
 
 /// Makes a function the handler of its crate.
 ///
@@ -34,7 +34,7 @@ pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
         }
     };
     let export = match check(&function) {
-        Ok(()) => export(&function),
+        Ok(()) => export(&function).into_token_stream(),
         // The function is kept, so that its callers raise no errors of their own.
         Err(error) => error.into_compile_error(),
     };
@@ -43,7 +43,7 @@ pub fn handler(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// The component's export for WebAssembly; elsewhere a check of the types, so
 /// that `cargo check` on the host already reports what would not build.
-fn export(function: &ItemFn) -> impl quote::ToTokens {
+fn export(function: &ItemFn) -> impl ToTokens {
     let name = &function.sig.ident;
     quote! {
         #[cfg(target_family = "wasm")]
@@ -69,11 +69,12 @@ fn export(function: &ItemFn) -> impl quote::ToTokens {
 fn check(function: &ItemFn) -> Result<(), Error> {
     let signature = &function.sig;
     if let Some(asyncness) = &signature.asyncness {
-        let message = "a handler is not async: it lives for one request, and calls to services block";
+        let message =
+            "a handler is not async: it lives for one request, and calls to services block";
         return Err(Error::new_spanned(asyncness, message));
     }
-    if let Some(unsafety) = &signature.unsafety {
-        return Err(Error::new_spanned(unsafety, "a handler is not unsafe"));
+    if let Safety::Unsafe(keyword) = &signature.safety {
+        return Err(Error::new_spanned(keyword, "a handler is not unsafe"));
     }
     if let Some(abi) = &signature.abi {
         return Err(Error::new_spanned(abi, "a handler is a plain Rust function"));

@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(request.format, PayloadFormat::V2);
         assert_eq!(request.query_all("q").collect::<Vec<_>>(), ["a,b", "c d"]);
         assert_eq!(request.cookie("b"), Some("x=y"));
-        assert_eq!(request.body(), []);
+        assert_eq!(request.body(), b"");
         assert_eq!((request.method(), request.request_id()), ("GET", "r2"));
         assert!(request.authorizer().is_null());
     }
@@ -307,10 +307,14 @@ mod tests {
     fn a_sparse_event_is_a_request_and_a_stranger_is_an_error() {
         let sparse = request(json!({ "httpMethod": "GET", "path": "/" }));
         assert_eq!((sparse.stage(), sparse.route()), ("$default", ""));
-        let sparse = request(json!({ "requestContext": { "http": { "method": "GET" } }, "rawPath": "/" }));
+        let sparse =
+            request(json!({ "requestContext": { "http": { "method": "GET" } }, "rawPath": "/" }));
         assert_eq!(sparse.format, PayloadFormat::V2);
         let stranger = read(json!({ "Records": [] }).to_string()).expect_err("no request");
         assert!(stranger.message().contains("no API Gateway proxy event"));
-        assert!(read(json!({ "httpMethod": "GET", "body": "%", "isBase64Encoded": true }).to_string()).is_err());
+        assert!(
+            read(json!({ "httpMethod": "GET", "body": "%", "isBase64Encoded": true }).to_string())
+                .is_err()
+        );
     }
 }

@@ -113,7 +113,8 @@ macro_rules! reads {
             /// ```
             /// use mayfly_guest::Table;
             ///
-            #[doc = concat!("let read = Table::new(\"Users\").", $begin, ".index(\"by-name\");")]
+            /// let users = Table::new("Users");
+            #[doc = concat!("let read = users.", $begin, ".index(\"by-name\");")]
             /// # drop(read);
             /// ```
             pub fn index(mut self, name: &str) -> Self {
@@ -127,7 +128,8 @@ macro_rules! reads {
             /// ```
             /// use mayfly_guest::{Table, table::Condition};
             ///
-            #[doc = concat!("let read = Table::new(\"Users\").", $begin, ".filter(Condition::exists(\"email\"));")]
+            /// let users = Table::new("Users");
+            #[doc = concat!("let read = users.", $begin, ".filter(Condition::exists(\"email\"));")]
             /// # drop(read);
             /// ```
             pub fn filter(mut self, condition: Condition) -> Self {
@@ -144,7 +146,8 @@ macro_rules! reads {
             /// ```
             /// use mayfly_guest::Table;
             ///
-            #[doc = concat!("let read = Table::new(\"Users\").", $begin, ".limit(3);")]
+            /// let users = Table::new("Users");
+            #[doc = concat!("let read = users.", $begin, ".limit(3);")]
             /// # drop(read);
             /// ```
             pub fn limit(mut self, items: usize) -> Self {
@@ -157,7 +160,8 @@ macro_rules! reads {
             /// ```
             /// use mayfly_guest::Table;
             ///
-            #[doc = concat!("let read = Table::new(\"Users\").", $begin, ".start_after((\"id\", \"7\"));")]
+            /// let users = Table::new("Users");
+            #[doc = concat!("let read = users.", $begin, ".start_after((\"id\", \"7\"));")]
             /// # drop(read);
             /// ```
             pub fn start_after(mut self, key: impl Into<Key>) -> Self {
@@ -256,7 +260,8 @@ impl<'a> Query<'a> {
     /// ```
     /// use mayfly_guest::{Table, table::Condition};
     ///
-    /// let recent = Table::new("Board").query("author", "Ada").sort(Condition::gt("at", 1843));
+    /// let board = Table::new("Board");
+    /// let recent = board.query("author", "Ada").sort(Condition::gt("at", 1843));
     /// # drop(recent);
     /// ```
     pub fn sort(mut self, range: Condition) -> Self {
@@ -270,7 +275,8 @@ impl<'a> Query<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let newest = Table::new("Board").query("author", "Ada").descending().limit(3);
+    /// let board = Table::new("Board");
+    /// let newest = board.query("author", "Ada").descending().limit(3);
     /// # drop(newest);
     /// ```
     pub fn descending(mut self) -> Self {

@@ -53,7 +53,8 @@ impl<'a> Update<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let update = Table::new("Users").update(("id", "7")).set("address.city", "London");
+    /// let users = Table::new("Users");
+    /// let update = users.update(("id", "7")).set("address.city", "London");
     /// # drop(update);
     /// ```
     pub fn set(self, name: &str, value: impl Serialize) -> Self {
@@ -65,7 +66,8 @@ impl<'a> Update<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let update = Table::new("Users").update(("id", "7")).set_if_absent("created", 1843);
+    /// let users = Table::new("Users");
+    /// let update = users.update(("id", "7")).set_if_absent("created", 1843);
     /// # drop(update);
     /// ```
     pub fn set_if_absent(self, name: &str, value: impl Serialize) -> Self {
@@ -77,7 +79,8 @@ impl<'a> Update<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let update = Table::new("Users").update(("id", "7")).append("tags", "maths");
+    /// let users = Table::new("Users");
+    /// let update = users.update(("id", "7")).append("tags", "maths");
     /// # drop(update);
     /// ```
     pub fn append(self, name: &str, value: impl Serialize) -> Self {
@@ -89,7 +92,8 @@ impl<'a> Update<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let update = Table::new("Users").update(("id", "7")).add("visits", 1);
+    /// let users = Table::new("Users");
+    /// let update = users.update(("id", "7")).add("visits", 1);
     /// # drop(update);
     /// ```
     #[allow(clippy::should_implement_trait, reason = "DynamoDB's word for it")]
@@ -103,7 +107,8 @@ impl<'a> Update<'a> {
     /// ```
     /// use mayfly_guest::Table;
     ///
-    /// let update = Table::new("Users").update(("id", "7")).remove("nickname");
+    /// let users = Table::new("Users");
+    /// let update = users.update(("id", "7")).remove("nickname");
     /// # drop(update);
     /// ```
     pub fn remove(mut self, name: &str) -> Self {

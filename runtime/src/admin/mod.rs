@@ -4,7 +4,11 @@
 //! It answers only what is addressed to this machine by name or address, so
 //! that no page in a browser can reach it under a name of its own.
 
-use std::{convert::Infallible, net::{IpAddr, SocketAddr}, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
@@ -12,7 +16,10 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::{Semaphore, watch}};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
 
 use crate::{gateway::FunctionState, reload::Shared};
 
@@ -50,7 +57,11 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Re
     }
 }
 
-fn answer<B>(shared: &Shared, local: Option<SocketAddr>, request: &Request<B>) -> Response<Full<Bytes>> {
+fn answer<B>(
+    shared: &Shared,
+    local: Option<SocketAddr>,
+    request: &Request<B>,
+) -> Response<Full<Bytes>> {
     let message = |status: StatusCode, text: &str| response(status, &json!({ "message": text }));
     if !addressed_to_us(local, request) {
         return message(
@@ -91,7 +102,8 @@ fn addressed_to_us<B>(local: Option<SocketAddr>, request: &Request<B>) -> bool {
                     || local.is_some_and(|local| local.ip().is_unspecified())
             })
     };
-    let text = |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text =
+        |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let origin_fits = match (request.headers().get(header::ORIGIN), text(header::ORIGIN)) {
         (None, _) => true,
         (Some(_), Some(origin)) => origin.strip_prefix("http://").is_some_and(ours),

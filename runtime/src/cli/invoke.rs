@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let request_id = Uuid::new_v4().to_string();
-    let invocation = Invocation { event, request_id: request_id.clone(), log_id: request_id.clone() };
+    let invocation =
+        Invocation { event, request_id: request_id.clone(), log_id: request_id.clone() };
     let outcome = runtime()?.block_on(function.invoke(invocation));
     let mut out = std::io::stdout().lock();
     match (outcome, arguments.invocation) {

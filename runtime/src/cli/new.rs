@@ -30,12 +30,66 @@ const NAME_MAX: usize = 64;
 
 /// Names that Cargo or Rust keep for themselves.
 const RESERVED: [&str; 60] = [
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "build", "const",
-    "continue", "core", "crate", "deps", "do", "dyn", "else", "enum", "examples", "extern", "false",
-    "final", "fn", "for", "gen", "if", "impl", "in", "incremental", "let", "loop", "macro", "main",
-    "match", "mod", "move", "mut", "override", "priv", "proc-macro", "pub", "ref", "return", "self",
-    "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof", "unsafe",
-    "unsized", "use", "virtual", "where", "while",
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "loop",
+    "macro",
+    "main",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
 ];
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -89,11 +143,9 @@ fn ensure_absent(folder: &Path) -> anyhow::Result<()> {
 
 fn write_sdk(folder: &Path) -> std::io::Result<()> {
     let sdk = folder.join("guest-sdk");
-    for (dir, to) in [
-        (&SDK, sdk.join("src")),
-        (&MACROS, sdk.join("macros/src")),
-        (&WIT, folder.join("wit")),
-    ] {
+    for (dir, to) in
+        [(&SDK, sdk.join("src")), (&MACROS, sdk.join("macros/src")), (&WIT, folder.join("wit"))]
+    {
         fs::create_dir_all(&to)?;
         dir.extract(&to)?;
     }

@@ -44,12 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let connection = Connection { client: here(0), local: here(port) };
     let mut trace = Trace::On(Vec::new());
     let started = Instant::now();
-    let response = runtime()?.block_on(pipeline::serve(
-        &loaded.gateway,
-        connection,
-        request,
-        &mut trace,
-    ));
+    let response =
+        runtime()?.block_on(pipeline::serve(&loaded.gateway, connection, request, &mut trace));
     let latency = started.elapsed();
 
     let mut out = std::io::stdout().lock();
@@ -71,10 +67,8 @@ fn request(arguments: &Arguments) -> anyhow::Result<Request<Full<Bytes>>> {
         "the path {:?} does not begin with '/'",
         arguments.path
     );
-    let uri: Uri = arguments
-        .path
-        .parse()
-        .with_context(|| format!("{:?} is not a path", arguments.path))?;
+    let uri: Uri =
+        arguments.path.parse().with_context(|| format!("{:?} is not a path", arguments.path))?;
     let body = match &arguments.body {
         Some(argument) => Bytes::from(text_or_file(argument)?),
         None => Bytes::new(),

@@ -43,10 +43,7 @@ pub static CORS: Section = Section {
     ],
 };
 
-pub static STAGE: Section = Section {
-    title: "[stages.NAME]",
-    keys: &["variables"],
-};
+pub static STAGE: Section = Section { title: "[stages.NAME]", keys: &["variables"] };
 
 pub static LIMITS: Section = Section {
     title: "[limits]",
@@ -86,30 +83,20 @@ pub static FUNCTION: Section = Section {
     ],
 };
 
-pub static FROM_ENVIRONMENT: Section = Section {
-    title: "a value of environment",
-    keys: &["from_env"],
-};
+pub static FROM_ENVIRONMENT: Section =
+    Section { title: "a value of environment", keys: &["from_env"] };
 
-pub static TABLE: Section = Section {
-    title: "[table.NAME]",
-    keys: &["partition_key", "sort_key", "indexes"],
-};
+pub static TABLE: Section =
+    Section { title: "[table.NAME]", keys: &["partition_key", "sort_key", "indexes"] };
 
-pub static INDEX: Section = Section {
-    title: "an entry of indexes",
-    keys: &["name", "partition_key", "sort_key"],
-};
+pub static INDEX: Section =
+    Section { title: "an entry of indexes", keys: &["name", "partition_key", "sort_key"] };
 
-pub static ROUTE: Section = Section {
-    title: "[[route]]",
-    keys: &["route", "function", "mock", "payload", "timeout_ms"],
-};
+pub static ROUTE: Section =
+    Section { title: "[[route]]", keys: &["route", "function", "mock", "payload", "timeout_ms"] };
 
-pub static MOCK: Section = Section {
-    title: "a route's mock",
-    keys: &["status", "headers", "body", "json", "delay_ms"],
-};
+pub static MOCK: Section =
+    Section { title: "a route's mock", keys: &["status", "headers", "body", "json", "delay_ms"] };
 
 /// All of them, in the order of the documentation.
 pub static SECTIONS: [&Section; 11] = [

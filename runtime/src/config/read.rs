@@ -95,12 +95,7 @@ impl<'t> Source<'t> {
 
     fn record(&self, file: PathBuf, place: Option<(usize, usize)>, message: String, hint: String) {
         let hint = Some(hint).filter(|hint| !hint.is_empty());
-        let problem = Problem {
-            file,
-            place,
-            message,
-            hint,
-        };
+        let problem = Problem { file, place, message, hint };
         let mut problems = self.problems.borrow_mut();
         // The parser reports some errors twice.
         if !problems.contains(&problem) {
@@ -135,12 +130,7 @@ impl<'t> Source<'t> {
 
 impl<'r> Value<'r> {
     pub fn new(source: &'r Source<'r>, path: String, spanned: &'r Spanned<DeValue<'r>>) -> Self {
-        Self {
-            source,
-            path,
-            at: spanned.span().start,
-            value: spanned.get_ref(),
-        }
+        Self { source, path, at: spanned.span().start, value: spanned.get_ref() }
     }
 
     pub fn problem(&self, message: impl Into<String>, hint: impl Into<String>) {
@@ -182,10 +172,7 @@ impl<'r> Value<'r> {
         let (min, max) = range.into_inner();
         let value = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX);
         if !(i128::from(min)..=i128::from(max)).contains(&value) {
-            self.problem(
-                format!("{} is {number}, not within {min} to {max}", self.path),
-                hint,
-            );
+            self.problem(format!("{} is {number}, not within {min} to {max}", self.path), hint);
         }
         Some(u64::try_from(value.max(0)).unwrap_or(max).clamp(min, max))
     }
@@ -211,9 +198,7 @@ impl<'r> Value<'r> {
             self.mistyped("an array", hint);
             return None;
         };
-        let values = items
-            .iter()
-            .map(|item| Value::new(self.source, self.path.clone(), item));
+        let values = items.iter().map(|item| Value::new(self.source, self.path.clone(), item));
         Some(values.collect())
     }
 
@@ -247,10 +232,7 @@ impl<'r> Value<'r> {
             return None;
         };
         let entries = entries.iter().map(|(key, value)| Entry {
-            name: Text {
-                text: key.get_ref(),
-                at: key.span().start,
-            },
+            name: Text { text: key.get_ref(), at: key.span().start },
             value: Value::new(self.source, format!("{}.{}", self.path, key.get_ref()), value),
         });
         Some(entries.collect())
@@ -264,13 +246,7 @@ impl<'r> Table<'r> {
         section: &'static Section,
         document: &'r DeTable<'r>,
     ) -> Self {
-        let table = Self {
-            source,
-            path: String::new(),
-            at: 0,
-            section,
-            entries: Some(document),
-        };
+        let table = Self { source, path: String::new(), at: 0, section, entries: Some(document) };
         table.report_unknown_keys();
         table
     }

@@ -90,7 +90,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
     let pools = server::pools(&root.table("pools", &POOLS));
     let limits = server::limits(&root.table("limits", &LIMITS));
     let tables = tables::tables(root);
-    let reader = functions::Reader::new(&pools, &tables);
+    let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     Config {
         file: None,

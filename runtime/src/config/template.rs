@@ -260,9 +260,7 @@ fn parameters(key: &RouteKey) -> impl Iterator<Item = &str> {
 }
 
 fn no_such_parameter(inner: &str, key: &RouteKey) -> PlaceholderError {
-    let names: Vec<String> = parameters(key)
-        .map(|name| format!("{{path.{name}}}"))
-        .collect();
+    let names: Vec<String> = parameters(key).map(|name| format!("{{path.{name}}}")).collect();
     PlaceholderError {
         message: format!(
             "the placeholder {{{inner}}} names a path parameter that {:?} does not have",
@@ -348,10 +346,7 @@ mod tests {
 
     impl Request {
         fn new(body: &str) -> Self {
-            Self {
-                body: body.to_owned(),
-                json: serde_json::from_str(body).ok(),
-            }
+            Self { body: body.to_owned(), json: serde_json::from_str(body).ok() }
         }
     }
 
@@ -411,11 +406,22 @@ mod tests {
     #[test]
     fn other_braces_are_literal() {
         for text in [
-            "{", "}", "{}", "{{", "}}", "{other}", "{ id }", "{Id}", "{id", "id}",
+            "{",
+            "}",
+            "{}",
+            "{{",
+            "}}",
+            "{other}",
+            "{ id }",
+            "{Id}",
+            "{id",
+            "id}",
             r#"{"path.id": {"id": 1}}"#,
             "a { color: red } b{margin:0}",
             "{\"body\"}",
-            "{path}", "{rest+}", "{é}",
+            "{path}",
+            "{rest+}",
+            "{é}",
         ] {
             assert_eq!(render(text, ""), text, "{text:?}");
         }
@@ -426,8 +432,14 @@ mod tests {
     #[test]
     fn what_no_request_can_fill_is_refused() {
         for text in [
-            "{path.petId}", "{path.}", "{query.}", "{header.}", "{header.é}", "{body.}",
-            "{body..a}", "{body.a.}",
+            "{path.petId}",
+            "{path.}",
+            "{query.}",
+            "{header.}",
+            "{header.é}",
+            "{body.}",
+            "{body..a}",
+            "{body.a.}",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
         }

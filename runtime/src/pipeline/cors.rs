@@ -5,7 +5,9 @@
 //! REST APIs: <https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
+};
 
 use crate::{
     config::{ApiKind, CorsConfig, CorsMethod},
@@ -82,8 +84,7 @@ pub fn finish(gateway: &Gateway, parts: &Parts, response: &mut Response<Bytes>) 
     let Some(origin) = origin else { return };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if cors.allow_credentials {
-        headers
-            .insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     if let Ok(value) = HeaderValue::from_str(&list(&cors.expose_headers))
         && !value.is_empty()

@@ -89,9 +89,11 @@ impl GatewayError {
         use ApiKind::{Http, Rest};
         use StatusCode as S;
         match (self, kind) {
-            (Self::NoRoute, Rest) => {
-                Row(S::FORBIDDEN, "Missing Authentication Token", "MissingAuthenticationTokenException")
-            }
+            (Self::NoRoute, Rest) => Row(
+                S::FORBIDDEN,
+                "Missing Authentication Token",
+                "MissingAuthenticationTokenException",
+            ),
             (Self::NoRoute, Http) => Row(S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
                 Row(S::BAD_REQUEST, "Bad Request", "BadRequestException")
@@ -119,9 +121,11 @@ impl GatewayError {
             (Self::Integration(_) | Self::Malformed(_), Http) => {
                 Row(S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
             }
-            (Self::IntegrationTimeout(_), _) => {
-                Row(S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
-            }
+            (Self::IntegrationTimeout(_), _) => Row(
+                S::GATEWAY_TIMEOUT,
+                "Endpoint request timed out",
+                "InternalServerErrorException",
+            ),
             (Self::Throttled(_), _) => {
                 Row(S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
             }

@@ -48,7 +48,9 @@ impl<V> Members<V> {
 }
 
 /// Pairs with the same name become one member of all their values.
-fn grouped<'v>(pairs: impl Iterator<Item = (&'v str, Cow<'v, str>)>) -> Vec<(&'v str, Vec<Cow<'v, str>>)> {
+fn grouped<'v>(
+    pairs: impl Iterator<Item = (&'v str, Cow<'v, str>)>,
+) -> Vec<(&'v str, Vec<Cow<'v, str>>)> {
     let mut groups: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
     let mut places: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
     for (name, value) in pairs {
@@ -62,7 +64,8 @@ fn grouped<'v>(pairs: impl Iterator<Item = (&'v str, Cow<'v, str>)>) -> Vec<(&'v
 }
 
 fn last(groups: &[(&str, Vec<Cow<'_, str>>)], name: impl Fn(&str) -> String) -> Members<String> {
-    let value = |values: &[Cow<'_, str>]| values.last().map(ToString::to_string).unwrap_or_default();
+    let value =
+        |values: &[Cow<'_, str>]| values.last().map(ToString::to_string).unwrap_or_default();
     Members(groups.iter().map(|(key, values)| (name(key), value(values))).collect())
 }
 
@@ -141,9 +144,8 @@ fn is_text(kind: ApiKind, content_type: Option<&str>) -> bool {
 
 /// `09/Apr/2015:12:34:56 +0000` and milliseconds since the epoch.
 fn times(time: SystemTime) -> (String, u64) {
-    let format = format_description!(
-        "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
-    );
+    let format =
+        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
     let text = OffsetDateTime::from(time).format(&format).unwrap_or_default();
     let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
     (text, u64::try_from(millis).unwrap_or(u64::MAX))
@@ -227,8 +229,9 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
     let route = request.matched.route;
     let kind = request.kind();
     let headers = grouped(headers(request).into_iter());
-    let query =
-        grouped(request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))));
+    let query = grouped(
+        request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))),
+    );
     let domain = request.domain_name();
     let (request_time, request_time_epoch) = times(request.exchange.time);
     let (body, is_base64_encoded) = body(request);
@@ -345,7 +348,8 @@ fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         .filter(|cookie| !cookie.is_empty())
         .collect();
     let headers = headers(request).into_iter().filter(|(name, _)| *name != header::COOKIE.as_str());
-    let query = request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
+    let query =
+        request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
     let domain = request.domain_name();
     // The service decodes the path of this format, to its users' surprise.
     let path = percent_decode_str(request.path).decode_utf8_lossy();
@@ -473,7 +477,8 @@ mod tests {
         for text in ["text/plain", "application/json; charset=utf-8", "application/ld+json"] {
             assert!(is_text(ApiKind::Http, Some(text)), "{text}");
         }
-        for binary in ["application/x-www-form-urlencoded", "image/png", "application/octet-stream"] {
+        for binary in ["application/x-www-form-urlencoded", "image/png", "application/octet-stream"]
+        {
             assert!(!is_text(ApiKind::Http, Some(binary)), "{binary}");
             assert!(is_text(ApiKind::Rest, Some(binary)), "{binary}");
         }

@@ -151,13 +151,18 @@ impl Answer {
         let body = match members.remove("body") {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text,
-            Some(other) => return Err(malformed(format!("body is {}, not a string", kind(&other)))),
+            Some(other) => {
+                return Err(malformed(format!("body is {}, not a string", kind(&other))));
+            }
         };
         let is_base64_encoded = match members.remove("isBase64Encoded") {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => flag,
             Some(other) => {
-                return Err(malformed(format!("isBase64Encoded is {}, not a boolean", kind(&other))));
+                return Err(malformed(format!(
+                    "isBase64Encoded is {}, not a boolean",
+                    kind(&other)
+                )));
             }
         };
         Ok(Self { status, headers, body, is_base64_encoded })
@@ -180,9 +185,9 @@ impl Answer {
 fn status(value: Option<Value>) -> Result<StatusCode, GatewayError> {
     let number = match &value {
         None | Some(Value::Null) => Some(200),
-        Some(Value::Number(number)) => {
-            number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64))
-        }
+        Some(Value::Number(number)) => number
+            .as_u64()
+            .or_else(|| number.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64)),
         Some(Value::String(text)) => text.parse().ok(),
         Some(_) => None,
     };
@@ -194,7 +199,10 @@ fn status(value: Option<Value>) -> Result<StatusCode, GatewayError> {
     })
 }
 
-fn object(members: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>, GatewayError> {
+fn object(
+    members: &mut Map<String, Value>,
+    name: &str,
+) -> Result<Map<String, Value>, GatewayError> {
     match members.remove(name) {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(object)) => Ok(object),
@@ -306,7 +314,8 @@ mod tests {
             assert_eq!(header(&parts, "content-type"), ["application/json"]);
             assert_eq!(parts.2, body);
         }
-        let parts = v2(json!({ "statusCode": 200, "cookies": ["a=1; Secure", "b=2"] })).expect("fine");
+        let parts =
+            v2(json!({ "statusCode": 200, "cookies": ["a=1; Secure", "b=2"] })).expect("fine");
         assert_eq!(header(&parts, "set-cookie"), ["a=1; Secure", "b=2"]);
         assert!(v2(json!({ "statusCode": 99 })).is_err());
     }

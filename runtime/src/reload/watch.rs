@@ -10,9 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use notify::{
-    Config, Event, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher,
-};
+use notify::{Config, Event, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{Loader, Shared};
 
@@ -86,7 +84,9 @@ impl Follower {
     fn new(waker: SyncSender<()>) -> Option<Self> {
         let wake = move |event: notify::Result<Event>| {
             let relevant = match &event {
-                Ok(event) => !matches!(event.kind, EventKind::Access(_)) && is_relevant(&event.paths),
+                Ok(event) => {
+                    !matches!(event.kind, EventKind::Access(_)) && is_relevant(&event.paths)
+                }
                 // Events may have been lost: better to look.
                 Err(_) => true,
             };
@@ -94,15 +94,17 @@ impl Follower {
                 let _ = waker.try_send(());
             }
         };
-        let watcher: Result<Box<dyn Watcher>, notify::Error> =
-            match RecommendedWatcher::new(wake.clone(), Config::default()) {
-                Ok(watcher) => Ok(Box::new(watcher)),
-                Err(error) => {
-                    tracing::warn!(%error, "the system cannot tell of changed files; looking every {POLL:?}");
-                    PollWatcher::new(wake, Config::default().with_poll_interval(POLL))
-                        .map(|watcher| Box::new(watcher) as Box<dyn Watcher>)
-                }
-            };
+        let watcher: Result<Box<dyn Watcher>, notify::Error> = match RecommendedWatcher::new(
+            wake.clone(),
+            Config::default(),
+        ) {
+            Ok(watcher) => Ok(Box::new(watcher)),
+            Err(error) => {
+                tracing::warn!(%error, "the system cannot tell of changed files; looking every {POLL:?}");
+                PollWatcher::new(wake, Config::default().with_poll_interval(POLL))
+                    .map(|watcher| Box::new(watcher) as Box<dyn Watcher>)
+            }
+        };
         match watcher {
             Ok(watcher) => Some(Self { watcher, folders: BTreeMap::new() }),
             Err(error) => {

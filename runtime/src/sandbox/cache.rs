@@ -34,8 +34,10 @@ impl CodeCache {
     /// Creates the folder where it is missing.
     pub fn open(folder: &Path, engine: &Engine) -> io::Result<Self> {
         create_private(folder)?;
-        let cache =
-            Self { folder: folder.to_owned(), engine: digest_of(&engine.precompile_compatibility_hash()) };
+        let cache = Self {
+            folder: folder.to_owned(),
+            engine: digest_of(&engine.precompile_compatibility_hash()),
+        };
         if let Err(error) = cache.prune() {
             tracing::warn!(folder = %folder.display(), %error, "the code cache could not be pruned");
         }

@@ -48,7 +48,10 @@ impl State {
             .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
             .collect();
         Self {
-            limits: Limits { memory_bytes: config.memory_mb as usize * 1024 * 1024, exceeded: false },
+            limits: Limits {
+                memory_bytes: config.memory_mb as usize * 1024 * 1024,
+                exceeded: false,
+            },
             log,
             services,
             grants: Grants::of(config),

@@ -74,21 +74,23 @@ impl InvokeError {
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html>
     pub fn payload(&self, request_id: &str) -> serde_json::Value {
-        let runtime = |error_type: &str, message: String| {
-            json!({ "errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}") })
-        };
+        let runtime = |error_type: &str, message: String| json!({ "errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}") });
         match self {
             Self::Function(error) => {
-                let mut payload = json!({ "errorType": error.error_type, "errorMessage": error.error_message });
+                let mut payload =
+                    json!({ "errorType": error.error_type, "errorMessage": error.error_message });
                 if !error.stack_trace.is_empty() {
                     payload["stackTrace"] = json!(error.stack_trace);
                 }
                 payload
             }
-            Self::Trap(_) => runtime("Runtime.ExitError", "Runtime exited with error: trap".to_owned()),
-            Self::Memory(_) => {
-                runtime("Runtime.OutOfMemory", "Runtime exited with error: out of memory".to_owned())
+            Self::Trap(_) => {
+                runtime("Runtime.ExitError", "Runtime exited with error: trap".to_owned())
             }
+            Self::Memory(_) => runtime(
+                "Runtime.OutOfMemory",
+                "Runtime exited with error: out of memory".to_owned(),
+            ),
             Self::Timeout(limit) => runtime(
                 "Sandbox.Timedout",
                 format!("Task timed out after {:.2} seconds", limit.as_secs_f64()),
@@ -127,8 +129,7 @@ impl Function {
         }
         let _reserved = self.reserve()?;
         let _slot = self.pool.acquire().await;
-        let log =
-            InvocationLog::new(&self.name, &invocation.log_id, self.config.log_bytes_max);
+        let log = InvocationLog::new(&self.name, &invocation.log_id, self.config.log_bytes_max);
         let timeout = self.config.timeout;
         let output = tokio::time::timeout(timeout, self.run(invocation, log))
             .await

@@ -12,11 +12,7 @@ mod engine;
 mod host;
 mod invoke;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
@@ -109,10 +105,8 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         host::add_to_linker(&mut linker).map_err(wasmtime_error)?;
         let folder = data.join("code");
-        let cache = CodeCache::open(&folder, &engine).map_err(|source| SetUpError::Cache {
-            path: folder.display().to_string(),
-            source,
-        })?;
+        let cache = CodeCache::open(&folder, &engine)
+            .map_err(|source| SetUpError::Cache { path: folder.display().to_string(), source })?;
         tick(engine.weak());
         Ok(Self {
             engine,
@@ -175,4 +169,3 @@ fn tick(engine: wasmtime::EngineWeak) {
         .spawn(run)
         .expect("a thread can be started");
 }
-

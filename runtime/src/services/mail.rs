@@ -101,6 +101,8 @@ impl Outbox {
     }
 }
 
+type AddMailbox = fn(MessageBuilder, Mailbox) -> MessageBuilder;
+
 fn message(request: &SendEmail, id: Uuid) -> Result<Message, ServiceError> {
     let Destination { to_addresses, cc_addresses, bcc_addresses } = &request.destination;
     let recipients = to_addresses.len() + cc_addresses.len() + bcc_addresses.len();
@@ -115,7 +117,7 @@ fn message(request: &SendEmail, id: Uuid) -> Result<Message, ServiceError> {
         .from(mailbox(&request.source)?)
         .subject(request.message.subject.data.as_str())
         .keep_bcc();
-    let lists: [(&[String], fn(MessageBuilder, Mailbox) -> MessageBuilder); 4] = [
+    let lists: [(&[String], AddMailbox); 4] = [
         (to_addresses, MessageBuilder::to),
         (cc_addresses, MessageBuilder::cc),
         (bcc_addresses, MessageBuilder::bcc),
@@ -182,7 +184,8 @@ mod tests {
         let answer = outbox.call("SendEmail", &input()).await.expect("sent");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         let id = answer["MessageId"].as_str().expect("an id");
-        let text = fs::read_to_string(data.path().join(format!("outbox/{id}.eml"))).expect("a file");
+        let text =
+            fs::read_to_string(data.path().join(format!("outbox/{id}.eml"))).expect("a file");
         assert!(text.contains("To: you@example.com"), "{text}");
         assert!(text.contains("Hello"), "{text}");
     }

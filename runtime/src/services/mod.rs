@@ -54,9 +54,9 @@ impl ServiceError {
 
     /// The error's JSON body.
     pub fn body(&self) -> String {
-        self.body.clone().unwrap_or_else(|| {
-            json!({ "__type": self.code, "message": self.message }).to_string()
-        })
+        self.body
+            .clone()
+            .unwrap_or_else(|| json!({ "__type": self.code, "message": self.message }).to_string())
     }
 }
 

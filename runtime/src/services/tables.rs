@@ -30,10 +30,10 @@ impl Tables {
 
     /// Creates a declared table unless it exists with the same key.
     pub fn ensure(&self, table: &TableConfig) -> Result<(), OpenError> {
-        let failed =
-            |reason: String| OpenError::Table { table: table.name.clone(), reason };
+        let failed = |reason: String| OpenError::Table { table: table.name.clone(), reason };
         let wanted = key_schema(&table.partition_key, table.sort_key.as_ref());
-        let described = execute(&self.database, "DescribeTable", json!({ "TableName": table.name }));
+        let described =
+            execute(&self.database, "DescribeTable", json!({ "TableName": table.name }));
         match described {
             Ok(text) => {
                 let existing: Value =
@@ -96,7 +96,9 @@ pub fn authorize(action: &str, input: &Value, granted: &[String]) -> Result<(), 
             .filter_map(|operation| operation["TableName"].as_str())
             .collect(),
         "PutItem" | "GetItem" | "DeleteItem" | "UpdateItem" | "Query" | "Scan"
-        | "DescribeTable" | "DescribeTimeToLive" => input["TableName"].as_str().into_iter().collect(),
+        | "DescribeTable" | "DescribeTimeToLive" => {
+            input["TableName"].as_str().into_iter().collect()
+        }
         // Statements name their tables inside the text, and tables are made by
         // gateway.toml: neither can be granted by a table's name.
         _ => return Err(denied("dynamodb", action, "nothing: functions may not call it")),
@@ -120,9 +122,11 @@ fn execute(database: &Database, action: &str, input: Value) -> Result<String, Se
         "PutItem" => run(input, |request| database.put_item(request)),
         "Query" => run(input, |request| database.query(request)),
         "Scan" => run(input, |request| database.scan(request)),
-        "TransactGetItems" => run(input, |request: actions::transact_get_items::TransactGetItemsRequest| {
-            database.transact_get_items(request)
-        }),
+        "TransactGetItems" => {
+            run(input, |request: actions::transact_get_items::TransactGetItemsRequest| {
+                database.transact_get_items(request)
+            })
+        }
         "TransactWriteItems" => run(input, |request| database.transact_write_items(request)),
         "UpdateItem" => run(input, |request| database.update_item(request)),
         _ => Err(ServiceError::new("UnknownOperationException", "")),
@@ -181,12 +185,12 @@ fn key_schema(partition: &KeyAttribute, sort: Option<&KeyAttribute>) -> Value {
 
 /// Each key attribute of table and indexes once.
 fn definitions(table: &TableConfig) -> Vec<Value> {
-    let keys = [&table.partition_key]
-        .into_iter()
-        .chain(&table.sort_key)
-        .chain(table.indexes.iter().flat_map(|index| {
-            [&index.partition_key].into_iter().chain(&index.sort_key)
-        }));
+    let keys = [&table.partition_key].into_iter().chain(&table.sort_key).chain(
+        table
+            .indexes
+            .iter()
+            .flat_map(|index| [&index.partition_key].into_iter().chain(&index.sort_key)),
+    );
     let mut definitions: Vec<Value> = Vec::new();
     for key in keys {
         let kind = match key.kind {
@@ -216,9 +220,12 @@ mod tests {
         };
         refused("PutItem", json!({ "TableName": "B" }));
         refused("BatchGetItem", json!({ "RequestItems": { "A": {}, "B": {} } }));
-        refused("TransactWriteItems", json!({ "TransactItems": [
+        refused(
+            "TransactWriteItems",
+            json!({ "TransactItems": [
             { "Put": { "TableName": "A" } }, { "Delete": { "TableName": "B" } },
-        ] }));
+        ] }),
+        );
         refused("ExecuteStatement", json!({ "Statement": "SELECT * FROM A" }));
         refused("DeleteTable", json!({ "TableName": "A" }));
         authorize("Query", &json!({ "TableName": "A" }), &granted).expect("granted");

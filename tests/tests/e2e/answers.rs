@@ -4,7 +4,9 @@ use mayfly_tests::{Answer, Gateway, Project, fixture};
 use serde_json::{Value, json};
 
 fn gateway(kind: &str) -> Gateway {
-    Project::with_config(&format!("kind = {kind:?}\n")).with_handler("probe", &fixture("probe")).serve()
+    Project::with_config(&format!("kind = {kind:?}\n"))
+        .with_handler("probe", &fixture("probe"))
+        .serve()
 }
 
 fn answer(gateway: &Gateway, text: &str) -> Answer {

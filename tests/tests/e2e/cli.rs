@@ -34,7 +34,9 @@ fn check_reports_every_problem_with_its_place() {
     let output = project.run(&["check"]);
     assert_eq!(output.status.code(), Some(2));
     let text = err(&output);
-    for expected in ["gateway.toml:1:1", "kind", "gateway.toml:8:", "FETCH", "gateway.toml:9:", "status"] {
+    for expected in
+        ["gateway.toml:1:1", "kind", "gateway.toml:8:", "FETCH", "gateway.toml:9:", "status"]
+    {
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
     let serve = project.run(&["serve"]);
@@ -44,8 +46,8 @@ fn check_reports_every_problem_with_its_place() {
 
 #[test]
 fn an_unknown_function_is_a_problem_of_the_configuration() {
-    let project =
-        Project::with_config("[[route]]\nroute = \"GET /a\"\nfunction = \"prob\"\n").with_handler("probe", &fixture("probe"));
+    let project = Project::with_config("[[route]]\nroute = \"GET /a\"\nfunction = \"prob\"\n")
+        .with_handler("probe", &fixture("probe"));
     for command in ["check", "serve", "routes"] {
         let output = project.run(&[command]);
         assert_eq!(output.status.code(), Some(2), "{command}");
@@ -57,11 +59,13 @@ fn an_unknown_function_is_a_problem_of_the_configuration() {
 
 #[test]
 fn routes_lists_what_is_served() {
-    let project = Project::with_config("[[route]]\nroute = \"GET /pets/{id}\"\nmock = { status = 201 }\n")
-        .with_handler("probe", &fixture("probe"));
+    let project =
+        Project::with_config("[[route]]\nroute = \"GET /pets/{id}\"\nmock = { status = 201 }\n")
+            .with_handler("probe", &fixture("probe"));
     let output = project.run(&["routes"]);
     let text = out(&output);
-    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][..3], ["GET", "/pets/{id}", "mock"]);
     assert_eq!(lines[1], ["ANY", "/probe", "function", "probe", "(drop-in)"]);
     assert_eq!(lines[2], ["ANY", "/probe/{proxy+}", "function", "probe", "(drop-in)"]);
@@ -69,10 +73,20 @@ fn routes_lists_what_is_served() {
 
 #[test]
 fn test_shows_every_stage() {
-    let project = Project::with_config("stage = \"a\"\n[stage.a]\n[stage.b]\nvariables = { where = \"b\" }\n")
-        .with_handler("probe", &fixture("probe"));
+    let project = Project::with_config(
+        "stage = \"a\"\n[stages.a]\n[stages.b]\nvariables = { where = \"b\" }\n",
+    )
+    .with_handler("probe", &fixture("probe"));
     let output = project.run(&[
-        "test", "POST", "/probe/x?q=1", "-H", "X-Custom: yes", "--body", "hello", "--stage", "b",
+        "test",
+        "POST",
+        "/probe/x?q=1",
+        "-H",
+        "X-Custom: yes",
+        "--body",
+        "hello",
+        "--stage",
+        "b",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let text = out(&output);

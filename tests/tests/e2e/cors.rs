@@ -73,7 +73,10 @@ fn answers_and_errors_carry_the_headers() {
     assert_eq!(answer.header("access-control-expose-headers"), Some("x-total"));
     assert_eq!(answer.header("vary"), Some("Origin"));
     let error = send(&http, "GET", "/nothing");
-    assert_eq!((error.status, error.header("access-control-allow-origin")), (404, Some("https://app.example")));
+    assert_eq!(
+        (error.status, error.header("access-control-allow-origin")),
+        (404, Some("https://app.example"))
+    );
     assert_eq!(http.get("/plain").header("access-control-allow-origin"), None);
 
     let rest = gateway("rest", CUSTOM);

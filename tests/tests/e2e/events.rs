@@ -10,7 +10,7 @@ fn gateway(kind: &str, route: &str) -> Gateway {
 name = "shop"
 kind = "{kind}"
 stage = "test"
-[stage.test]
+[stages.test]
 variables = {{ color = "blue" }}
 [[route]]
 route = "ANY /shops/{{shop}}/{{proxy+}}"
@@ -48,7 +48,9 @@ fn settle(gateway: &Gateway, mut event: Value) -> Value {
         assert!(check(value), "{pointer}: {value}");
         *value = json!("checked");
     };
-    let text = |length: usize| move |value: &Value| value.as_str().is_some_and(|text| text.len() == length);
+    let text = |length: usize| {
+        move |value: &Value| value.as_str().is_some_and(|text| text.len() == length)
+    };
     let recent = |value: &Value| value.as_u64().is_some_and(|millis| millis > 1_700_000_000_000);
     let host = gateway.address.clone();
     let hosts = move |value: &Value| value == &json!(host) || value == &json!([host]);
@@ -63,7 +65,11 @@ fn settle(gateway: &Gateway, mut event: Value) -> Value {
     for pointer in ["/headers/host", "/headers/Host", "/multiValueHeaders/Host"] {
         set(pointer, &hosts);
     }
-    for name in ["/headers/x-forwarded-port", "/headers/X-Forwarded-Port", "/multiValueHeaders/X-Forwarded-Port"] {
+    for name in [
+        "/headers/x-forwarded-port",
+        "/headers/X-Forwarded-Port",
+        "/multiValueHeaders/X-Forwarded-Port",
+    ] {
         set(name, &ports);
     }
     event
@@ -113,7 +119,8 @@ fn a_rest_api_sends_format_1() {
 
 #[test]
 fn what_a_request_lacks_is_null_in_format_1_and_absent_in_format_2() {
-    let gateway = Project::with_config("kind = \"rest\"\n").with_handler("probe", &fixture("probe")).serve();
+    let gateway =
+        Project::with_config("kind = \"rest\"\n").with_handler("probe", &fixture("probe")).serve();
     let event = gateway.get("/probe").json();
     for name in [
         "queryStringParameters",
@@ -145,10 +152,13 @@ fn binary_bodies_are_base64() {
         ("rest", "application/octet-stream", b"\x00\xff", Some("AP8=")),
         ("rest", "application/x-www-form-urlencoded", b"a=1", None),
     ] {
-        let gateway =
-            Project::with_config(&format!("kind = {kind:?}\n")).with_handler("probe", &fixture("probe")).serve();
-        let request =
-            gateway.request("POST", "/probe").header("content-type", content_type).body(body.to_vec());
+        let gateway = Project::with_config(&format!("kind = {kind:?}\n"))
+            .with_handler("probe", &fixture("probe"))
+            .serve();
+        let request = gateway
+            .request("POST", "/probe")
+            .header("content-type", content_type)
+            .body(body.to_vec());
         let event = Answer::of(request).json();
         assert_eq!(event["isBase64Encoded"], encoded.is_some(), "{kind} {content_type}");
         let text = encoded.map_or_else(|| String::from_utf8(body.to_vec()).unwrap(), str::to_owned);

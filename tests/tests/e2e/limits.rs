@@ -12,13 +12,18 @@ fn a_body_over_the_limit_gets_413() {
     for (kind, message) in [("http", "Request Entity Too Large"), ("rest", "Request Too Long")] {
         let gateway = gateway(&format!("kind = {kind:?}\n[limits]\nbody_bytes_max = 1000\n"));
         let send = |bytes: usize| {
-            let request = gateway.request("POST", "/probe?do=count").header("content-type", "text/plain");
+            let request =
+                gateway.request("POST", "/probe?do=count").header("content-type", "text/plain");
             Answer::of(request.body("x".repeat(bytes)))
         };
         assert_eq!(send(1000).status, 200);
         for bytes in [1001, 3_000_000] {
             let answer = send(bytes);
-            assert_eq!((answer.status, answer.json()), (413, json!({ "message": message })), "{kind}");
+            assert_eq!(
+                (answer.status, answer.json()),
+                (413, json!({ "message": message })),
+                "{kind}"
+            );
         }
         // Without a declared length the limit is met while reading.
         let chunked = gateway

@@ -55,9 +55,10 @@ mock = { status = 204 }
 
 #[test]
 fn a_delay_holds_the_answer_back() {
-    let gateway =
-        Project::with_config("[[route]]\nroute = \"GET /slow\"\nmock = { body = \"late\", delay_ms = 300 }\n")
-            .serve();
+    let gateway = Project::with_config(
+        "[[route]]\nroute = \"GET /slow\"\nmock = { body = \"late\", delay_ms = 300 }\n",
+    )
+    .serve();
     let begun = Instant::now();
     assert_eq!(gateway.get("/slow").text(), "late");
     assert!(begun.elapsed() >= Duration::from_millis(300));

@@ -125,7 +125,8 @@ fn the_configuration_is_reloaded_or_refused_as_a_whole() {
     gateway.wait_for_log("limitz");
     assert_eq!(text(&gateway, "/mock"), "second");
     assert_eq!(gateway.health()["status"], "degraded");
-    let unknown = format!("{}[[route]]\nroute = \"GET /f\"\nfunction = \"later\"\n", mock("fourth"));
+    let unknown =
+        format!("{}[[route]]\nroute = \"GET /f\"\nfunction = \"later\"\n", mock("fourth"));
     gateway.project.write_config(&unknown);
     gateway.wait_for_log("there is no later.wasm");
     assert_eq!(text(&gateway, "/mock"), "second");
@@ -168,7 +169,8 @@ fn a_table_that_is_declared_later_exists_at_once() {
 
 #[test]
 fn a_hundred_reloads_under_load_lose_no_request() {
-    let gateway = Project::with_config(&mock("load")).with_handler("v", &fixture("version-one")).serve();
+    let gateway =
+        Project::with_config(&mock("load")).with_handler("v", &fixture("version-one")).serve();
     let stop = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -183,7 +185,10 @@ fn a_hundred_reloads_under_load_lose_no_request() {
                         let response = client.get(&url).send().expect("an answer");
                         assert_eq!(response.status().as_u16(), 200);
                         let text = response.text().expect("a body");
-                        assert!(["one", "two"].contains(&text.as_str()) || text.starts_with("load"), "{text}");
+                        assert!(
+                            ["one", "two"].contains(&text.as_str()) || text.starts_with("load"),
+                            "{text}"
+                        );
                         answered.fetch_add(1, Ordering::Relaxed);
                     }
                 })

@@ -18,7 +18,13 @@ const ROUTES: [&str; 8] = [
 fn gateway(kind: &str, more: &[&str]) -> Gateway {
     let mut config = format!("kind = {kind:?}\n");
     for route in ROUTES.iter().chain(more) {
-        let id = |name: &str| if route.contains(&format!("{{{name}")) { format!("{{path.{name}}}") } else { String::new() };
+        let id = |name: &str| {
+            if route.contains(&format!("{{{name}")) {
+                format!("{{path.{name}}}")
+            } else {
+                String::new()
+            }
+        };
         config.push_str(&format!(
             "[[route]]\nroute = {route:?}\nmock = {{ body = \"{route}|{}|{}|{}\" }}\n",
             id("id"),
@@ -63,9 +69,14 @@ fn the_most_specific_route_wins() {
 #[test]
 fn an_unknown_route_is_refused_in_the_words_of_its_kind() {
     let http = gateway("http", &[]);
-    for (method, path) in [("GET", "/nothing"), ("POST", "/pets"), ("GET", "/files"), ("GET", "//")] {
+    for (method, path) in [("GET", "/nothing"), ("POST", "/pets"), ("GET", "/files"), ("GET", "//")]
+    {
         let answer = Answer::of(http.request(method, path));
-        assert_eq!((answer.status, answer.json()), (404, json!({ "message": "Not Found" })), "{path}");
+        assert_eq!(
+            (answer.status, answer.json()),
+            (404, json!({ "message": "Not Found" })),
+            "{path}"
+        );
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(answer.header("apigw-requestid").unwrap().len(), 16);
     }
@@ -99,9 +110,8 @@ fn the_default_route_takes_what_no_other_does() {
 #[test]
 fn explicit_routes_win_over_drop_ins() {
     let config = "[[route]]\nroute = \"GET /probe\"\nmock = { body = \"mock\" }\n";
-    let gateway = Project::with_config(config)
-        .with_handler("probe", &mayfly_tests::fixture("probe"))
-        .serve();
+    let gateway =
+        Project::with_config(config).with_handler("probe", &mayfly_tests::fixture("probe")).serve();
     assert_eq!(gateway.get("/probe").text(), "mock");
     assert_eq!(Answer::of(gateway.request("POST", "/probe")).json()["routeKey"], "ANY /probe");
     assert_eq!(gateway.get("/probe/rest").json()["pathParameters"]["proxy"], "rest");
@@ -110,9 +120,8 @@ fn explicit_routes_win_over_drop_ins() {
 #[test]
 fn a_routed_function_is_no_drop_in() {
     let config = "[[route]]\nroute = \"GET /here\"\nfunction = \"probe\"\n";
-    let gateway = Project::with_config(config)
-        .with_handler("probe", &mayfly_tests::fixture("probe"))
-        .serve();
+    let gateway =
+        Project::with_config(config).with_handler("probe", &mayfly_tests::fixture("probe")).serve();
     assert_eq!(gateway.get("/here").status, 200);
     assert_eq!(gateway.get("/probe").status, 404);
 }

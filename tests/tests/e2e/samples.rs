@@ -66,7 +66,9 @@ fn the_whiteboard_shows_the_newest_three() {
 #[test]
 fn the_whiteboard_refuses_a_message_without_author_or_text() {
     let gateway = samples();
-    for body in [json!({ "author": "Ada" }), json!({ "text": "x" }), json!({ "author": "", "text": "x" })] {
+    for body in
+        [json!({ "author": "Ada" }), json!({ "text": "x" }), json!({ "author": "", "text": "x" })]
+    {
         let answer = gateway.post("/messages", &body);
         assert_eq!((answer.status, answer.text().as_str()), (403, "author and text are required!"));
     }
@@ -98,7 +100,10 @@ fn users_can_be_created_listed_read_changed_and_deleted() {
         let created = gateway.post("/users", &json!({ "id": "1", "name": "Ada" }));
         assert_eq!(created.status, 201, "{kind}: {created:?}");
         assert_eq!(created.json(), json!({ "message": "User created", "id": "1" }));
-        assert_eq!(gateway.get("/users").json(), json!({ "users": [{ "id": "1", "name": "Ada" }] }));
+        assert_eq!(
+            gateway.get("/users").json(),
+            json!({ "users": [{ "id": "1", "name": "Ada" }] })
+        );
         assert_eq!(gateway.get("/users/1").json(), json!({ "id": "1", "name": "Ada" }));
         let put = mayfly_tests::Answer::of(
             gateway.request("PUT", "/users/1").json(&json!({ "name": "Grace" })),

@@ -6,7 +6,9 @@ use mayfly_tests::{Answer, Gateway, Project, fixture};
 use serde_json::{Value, json};
 
 fn probe(kind: &str, function: &str) -> Gateway {
-    let config = format!("kind = {kind:?}\n[function.probe]\n{function}\n[table.Own]\npartition_key = \"id:S\"\n[table.Other]\npartition_key = \"id:S\"\n");
+    let config = format!(
+        "kind = {kind:?}\n[function.probe]\n{function}\n[table.Own]\npartition_key = \"id:S\"\n[table.Other]\npartition_key = \"id:S\"\n"
+    );
     Project::with_config(&config).with_handler("probe", &fixture("probe")).serve()
 }
 
@@ -123,7 +125,9 @@ fn a_flood_of_log_lines_is_cut() {
 }
 
 fn call(gateway: &Gateway, service: &str, action: &str, input: Value) -> Value {
-    gateway.post("/probe?do=call", &json!({ "service": service, "action": action, "input": input })).json()
+    gateway
+        .post("/probe?do=call", &json!({ "service": service, "action": action, "input": input }))
+        .json()
 }
 
 #[test]
@@ -156,7 +160,9 @@ fn service_errors_are_the_service_s_own() {
     call(&gateway, "dynamodb", "PutItem", put(json!("attribute_not_exists(id)")));
     let error = call(&gateway, "dynamodb", "PutItem", put(json!("attribute_not_exists(id)")));
     assert_eq!(error["code"], "ConditionalCheckFailedException", "{error}");
-    assert!(error["detail"]["__type"].as_str().unwrap().ends_with("#ConditionalCheckFailedException"));
+    assert!(
+        error["detail"]["__type"].as_str().unwrap().ends_with("#ConditionalCheckFailedException")
+    );
 }
 
 #[test]
@@ -181,9 +187,8 @@ fn more_sandboxes_than_the_pool_holds_wait_for_their_turn() {
     let config = "[pools]\nconcurrency_max = 2\n[function.probe]\ntimeout_ms = 20000\n";
     let gateway = Project::with_config(config).with_handler("probe", &fixture("probe")).serve();
     std::thread::scope(|scope| {
-        let all: Vec<_> = (0..10)
-            .map(|_| scope.spawn(|| gateway.get("/probe?do=sleep&n=50").status))
-            .collect();
+        let all: Vec<_> =
+            (0..10).map(|_| scope.spawn(|| gateway.get("/probe?do=sleep&n=50").status)).collect();
         for one in all {
             assert_eq!(one.join().unwrap(), 200);
         }
@@ -222,7 +227,12 @@ fn a_file_that_is_no_function_is_named_with_the_reason() {
 #[test]
 fn a_damaged_or_foreign_cache_entry_is_compiled_again() {
     let project = Project::new().with_handler("probe", &fixture("probe"));
-    let first = project.run(&["invoke", "probe", "--payload", r#"{"queryStringParameters":{"do":"count"}}"#]);
+    let first = project.run(&[
+        "invoke",
+        "probe",
+        "--payload",
+        r#"{"queryStringParameters":{"do":"count"}}"#,
+    ]);
     assert!(first.status.success(), "{first:?}");
     let cache = project.path().join(".mayfly/code");
     let entry = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
@@ -232,7 +242,12 @@ fn a_damaged_or_foreign_cache_entry_is_compiled_again() {
     flipped[middle] ^= 1;
     for damaged in [&flipped[..], &good[..good.len() / 2], b"", b"something else entirely"] {
         std::fs::write(&entry, damaged).unwrap();
-        let again = project.run(&["invoke", "probe", "--payload", r#"{"queryStringParameters":{"do":"count"}}"#]);
+        let again = project.run(&[
+            "invoke",
+            "probe",
+            "--payload",
+            r#"{"queryStringParameters":{"do":"count"}}"#,
+        ]);
         assert!(again.status.success(), "{again:?}");
         let log = String::from_utf8(again.stderr).unwrap();
         assert!(log.contains("a damaged cache entry is compiled again"), "{log}");

@@ -70,7 +70,9 @@ fn a_client_that_asks_first_is_told_to_go_on() {
     let gateway = gateway("");
     let mut stream = connect(&gateway);
     stream
-        .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+        .write_all(
+            b"POST /echo HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n",
+        )
         .unwrap();
     assert!(read_until(&mut stream, "\r\n\r\n").starts_with("HTTP/1.1 100 Continue"));
     stream.write_all(b"hello").unwrap();
@@ -199,7 +201,8 @@ fn the_admin_api_answers_only_its_own_machine() {
     assert_eq!(health["functions"][0]["state"], "active");
     let get = |host: &str, origin: &str| {
         let mut stream = TcpStream::connect(&gateway.admin).unwrap();
-        write!(stream, "GET /health HTTP/1.1\r\nhost: {host}\r\n{origin}connection: close\r\n\r\n").unwrap();
+        write!(stream, "GET /health HTTP/1.1\r\nhost: {host}\r\n{origin}connection: close\r\n\r\n")
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text

@@ -26,7 +26,8 @@ pub fn name(root: &Table<'_>) -> String {
 }
 
 pub fn kind(root: &Table<'_>) -> ApiKind {
-    root.choice("kind", &[("http", ApiKind::Http), ("rest", ApiKind::Rest)]).unwrap_or(ApiKind::Http)
+    root.choice("kind", &[("http", ApiKind::Http), ("rest", ApiKind::Rest)])
+        .unwrap_or(ApiKind::Http)
 }
 
 /// All stages, and the one that is served.
@@ -84,7 +85,9 @@ fn stage_name_problem(name: &str, kind: ApiKind) -> Option<String> {
     let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     match kind {
         ApiKind::Http if name == "$default" => None,
-        ApiKind::Rest if name == "$default" => Some("only an HTTP API has the stage $default".into()),
+        ApiKind::Rest if name == "$default" => {
+            Some("only an HTTP API has the stage $default".into())
+        }
         _ if name.is_empty() || name.len() > STAGE_CHARS_MAX || !name.chars().all(valid) => {
             Some(format!("use 1 to {STAGE_CHARS_MAX} letters, digits, '-' and '_'"))
         }

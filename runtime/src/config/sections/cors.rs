@@ -68,7 +68,11 @@ fn list<T>(
     let given = table.take(key)?;
     let item = |text: Text<'_>| {
         let reported = |hint: &str| {
-            table.source.problem(text.at, format!("{} cannot hold {:?}", given.path, text.text), hint);
+            table.source.problem(
+                text.at,
+                format!("{} cannot hold {:?}", given.path, text.text),
+                hint,
+            );
         };
         parse(text.text).map_err(reported).ok()
     };
@@ -76,11 +80,15 @@ fn list<T>(
 }
 
 fn origin(text: &str) -> Result<HeaderValue, &'static str> {
-    let hint = "an origin is \"*\", or scheme and host as in \"https://example.com\", without a path";
+    let hint =
+        "an origin is \"*\", or scheme and host as in \"https://example.com\", without a path";
     let is_origin = |uri: &Uri| {
         // An origin with a path would match none that a browser sends.
-        uri.scheme().is_some() && uri.authority().is_some() && !text.ends_with('/')
-            && uri.path() == "/" && uri.query().is_none()
+        uri.scheme().is_some()
+            && uri.authority().is_some()
+            && !text.ends_with('/')
+            && uri.path() == "/"
+            && uri.query().is_none()
     };
     if text != "*" && text != "null" && !text.parse().is_ok_and(|uri| is_origin(&uri)) {
         return Err(hint);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use toml::de::DeValue;
 
 use crate::config::{
-    FunctionConfig, Pools, Secret, ServiceName, TableConfig,
+    FunctionConfig, Pools, Secret, ServiceName,
     keys::{FROM_ENVIRONMENT, FUNCTION, closest},
     read::{Table, Text, Value, choice},
 };
@@ -32,12 +32,14 @@ pub fn function_name(name: &str) -> Result<(), String> {
 /// Reads functions against what they depend on.
 pub struct Reader<'c> {
     pools: &'c Pools,
+    // Those that the file names, be they valid or not.
     tables: Vec<&'c str>,
 }
 
 impl<'c> Reader<'c> {
-    pub fn new(pools: &'c Pools, tables: &'c [TableConfig]) -> Self {
-        Self { pools, tables: tables.iter().map(|table| table.name.as_str()).collect() }
+    pub fn new(pools: &'c Pools, root: &Table<'c>) -> Self {
+        let tables = root.entries("table", "");
+        Self { pools, tables: tables.into_iter().map(|entry| entry.name.text).collect() }
     }
 
     /// The defaults and the functions that have a table of their own.
@@ -78,7 +80,8 @@ impl<'c> Reader<'c> {
         let mut function = base;
         function.environment.extend(environment(table));
         if let Some(given) = table.take("tables").and_then(|value| value.strings()) {
-            function.tables = given.into_iter().filter_map(|name| self.table(table, name)).collect();
+            function.tables =
+                given.into_iter().filter_map(|name| self.table(table, name)).collect();
         }
         if let Some(given) = table.take("services") {
             function.services = services(&given);
@@ -154,7 +157,10 @@ fn variable(value: &Value<'_>) -> Option<String> {
     let table = value.table(&FROM_ENVIRONMENT)?;
     let Some(source) = table.string("from_env") else {
         if table.take("from_env").is_none() {
-            value.problem(format!("{} names no variable", value.path), "write { from_env = \"NAME\" }");
+            value.problem(
+                format!("{} names no variable", value.path),
+                "write { from_env = \"NAME\" }",
+            );
         }
         return None;
     };

@@ -47,8 +47,7 @@ pub fn routes(root: &Table<'_>, kind: ApiKind, timeout_default: Duration) -> Vec
             first_lines.insert(key.identity(), first);
             continue;
         }
-        let timeout =
-            table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
+        let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
         if let Some(integration) = integration(&table, &key, kind) {
             routes.push(RouteConfig { key, integration, timeout, line });
         }
@@ -113,8 +112,7 @@ fn integration(table: &Table<'_>, key: &RouteKey, kind: ApiKind) -> Option<Integ
 }
 
 fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
-    let given =
-        table.choice("payload", &[("1.0", PayloadFormat::V1), ("2.0", PayloadFormat::V2)]);
+    let given = table.choice("payload", &[("1.0", PayloadFormat::V1), ("2.0", PayloadFormat::V2)]);
     match (kind, given) {
         (ApiKind::Http, given) => given.unwrap_or(PayloadFormat::V2),
         (ApiKind::Rest, Some(PayloadFormat::V2)) => {
@@ -212,16 +210,14 @@ fn json(value: &Value<'_>, key: &RouteKey) -> Option<JsonTemplate> {
         DeValue::String(_) => text(value, key).map(JsonTemplate::Text),
         DeValue::Boolean(flag) => literal((*flag).into()),
         DeValue::Datetime(time) => literal(time.to_string().into()),
-        DeValue::Integer(number) => {
-            match i64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => literal(number.into()),
-                Err(_) => {
-                    let message = format!("{} is {number}, which 64 bits do not hold", value.path);
-                    value.problem(message, "write it in quotes");
-                    None
-                }
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => literal(number.into()),
+            Err(_) => {
+                let message = format!("{} is {number}, which 64 bits do not hold", value.path);
+                value.problem(message, "write it in quotes");
+                None
             }
-        }
+        },
         DeValue::Float(number) => {
             let parsed = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
             match parsed {

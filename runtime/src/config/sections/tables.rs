@@ -74,10 +74,7 @@ fn check_name(table: &Table<'_>, name: Text<'_>) {
     }
 }
 
-fn keys(
-    table: &Table<'_>,
-    types: &mut Types,
-) -> Option<(KeyAttribute, Option<KeyAttribute>)> {
+fn keys(table: &Table<'_>, types: &mut Types) -> Option<(KeyAttribute, Option<KeyAttribute>)> {
     let sort_key = key(table, "sort_key", types);
     if table.take("partition_key").is_none() {
         let message = format!("{} has no partition_key", table.path);

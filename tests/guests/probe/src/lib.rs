@@ -22,7 +22,8 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 impl Guest for Probe {
     fn handle(text: String, context: Context) -> Result<String, FunctionError> {
         let event: Value = serde_json::from_str(&text).map_err(|error| function_error(&error))?;
-        let parameter = |name: &str| event["queryStringParameters"][name].as_str().unwrap_or_default();
+        let parameter =
+            |name: &str| event["queryStringParameters"][name].as_str().unwrap_or_default();
         let number = || parameter("n").parse::<u64>().unwrap_or_default();
         let body = || event["body"].as_str().unwrap_or_default().to_owned();
         match parameter("do") {
@@ -76,11 +77,15 @@ impl Guest for Probe {
                 return Ok(json!({ "statusCode": 200, "body": "x".repeat(bytes) }).to_string());
             }
             "call" => {
-                let call: Value = serde_json::from_str(&body()).map_err(|error| function_error(&error))?;
+                let call: Value =
+                    serde_json::from_str(&body()).map_err(|error| function_error(&error))?;
                 let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
-                let result = services::call(&text("service"), &text("action"), &call["input"].to_string());
+                let result =
+                    services::call(&text("service"), &text("action"), &call["input"].to_string());
                 return Ok(answer(&match result {
-                    Ok(output) => json!({ "ok": serde_json::from_str::<Value>(&output).unwrap_or_default() }),
+                    Ok(output) => {
+                        json!({ "ok": serde_json::from_str::<Value>(&output).unwrap_or_default() })
+                    }
                     Err(error) => json!({
                         "code": error.code,
                         "message": error.message,
