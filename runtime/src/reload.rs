@@ -69,12 +69,28 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads and checks the configuration.
+    /// Reads and checks the configuration by itself.
+    ///
+    /// # Errors
+    /// Every problem in the file and on the command line.
+    pub fn read(&self) -> Result<Config, Box<config::Invalid>> {
+        config::load(self.file.as_deref(), &self.working_folder, &self.overrides)
+    }
+
+    /// The same, for whoever needs a configuration to go on: what is wrong
+    /// includes routes of functions that have no file.
     ///
     /// # Errors
     /// Every problem there is.
     pub fn load(&self) -> Result<Config, Vec<Problem>> {
-        config::load(self.file.as_deref(), &self.working_folder, &self.overrides)
+        self.read().map_err(|invalid| {
+            let config::Invalid { mut problems, partial } = *invalid;
+            let files = handler_files(&partial.server.handlers).unwrap_or_default();
+            let names = files.iter().map(|(name, _)| name.as_str()).collect();
+            problems.extend(unknown_functions(&partial, &names));
+            problems.sort_by_key(|problem| problem.place);
+            problems
+        })
     }
 }
 
@@ -125,7 +141,7 @@ impl Loader {
     /// Routes of functions that have no file.
     pub fn first(&mut self) -> Result<(Gateway, Vec<String>), Vec<Problem>> {
         let functions = self.functions(&self.config.clone());
-        let unknown = unknown_functions(&self.config, &functions);
+        let unknown = unknown_functions(&self.config, &names(&functions));
         if !unknown.is_empty() {
             return Err(unknown);
         }
@@ -157,7 +173,7 @@ impl Loader {
         }
         let mut scan = self.scan(&config, Some(&current));
         if config != self.config {
-            let mut refused: Vec<String> = unknown_functions(&config, &scan.functions)
+            let mut refused: Vec<String> = unknown_functions(&config, &names(&scan.functions))
                 .iter()
                 .map(ToString::to_string)
                 .collect();
@@ -356,22 +372,24 @@ fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
     Ok(Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode: 0 })
 }
 
+/// The names of the functions that have a file.
+pub fn names(functions: &BTreeMap<String, FunctionState>) -> BTreeSet<&str> {
+    functions.keys().map(String::as_str).collect()
+}
+
 /// Routes whose function has no file.
-pub fn unknown_functions(
-    config: &Config,
-    functions: &BTreeMap<String, FunctionState>,
-) -> Vec<Problem> {
+pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Problem> {
     config
         .routes
         .iter()
         .filter_map(|route| {
             let IntegrationConfig::Function { name, .. } = &route.integration else { return None };
-            if functions.contains_key(name) {
+            if functions.contains(name.as_str()) {
                 return None;
             }
             let folder = config.server.handlers.display();
             let closest = functions
-                .keys()
+                .iter()
                 .map(|other| (strsim::jaro_winkler(name, other), other))
                 .filter(|(similarity, _)| *similarity > 0.8)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
@@ -394,7 +412,10 @@ pub fn unknown_functions(
 
 /// The same for a folder that lost a file while the gateway runs.
 fn missing_files(gateway: &Gateway) -> Vec<String> {
-    unknown_functions(&gateway.config, &gateway.functions).iter().map(ToString::to_string).collect()
+    unknown_functions(&gateway.config, &names(&gateway.functions))
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// What a reload may not change, in a line each.

@@ -5,18 +5,21 @@ use std::{io::Write as _, sync::Arc};
 use super::{ConfigArguments, Failure};
 use crate::{
     config::Problem,
-    reload::{Loader, unknown_functions},
+    reload::{Loader, names, unknown_functions},
     sandbox::Sandbox,
     services::Services,
 };
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let source = arguments.source(None)?;
-    let config = source.load().map_err(Failure::Problems)?;
+    let (config, mut problems) = match source.read() {
+        Ok(config) => (config, Vec::new()),
+        // What could be read is checked further, to report everything at once.
+        Err(invalid) => (invalid.partial, invalid.problems),
+    };
     // Checking leaves nothing behind: tables and code go into a folder that ends.
     let scratch = tempfile::tempdir()?;
     let services = Arc::new(Services::open(scratch.path())?);
-    let mut problems: Vec<Problem> = Vec::new();
     if let Err(error) = services.create_tables(&config.tables) {
         problems.push(whole(config.file.clone().unwrap_or_default(), error.to_string()));
     }
@@ -24,7 +27,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let handlers = config.server.handlers.clone();
     let mut loader = Loader::new(source, config.clone(), sandbox, services);
     let functions = loader.functions(&config);
-    problems.extend(unknown_functions(&config, &functions));
+    problems.extend(unknown_functions(&config, &names(&functions)));
     for state in functions.values() {
         if let Some(problem) = state.problem() {
             problems.push(whole(handlers.clone(), problem.to_owned()));

@@ -30,7 +30,7 @@ use template::{JsonTemplate, TextTemplate};
 /// the rest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The file this came from, absolute; none where no file was given or found.
+    /// The file this came from, as the user named it; none where there is none.
     pub file: Option<PathBuf>,
     /// What needs a restart to change.
     pub server: ServerConfig,
@@ -332,6 +332,15 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// A configuration with problems.
+#[derive(Debug)]
+pub struct Invalid {
+    /// Every problem, in the order of the file.
+    pub problems: Vec<Problem>,
+    /// What could be read, to look for further problems in; never to be served.
+    pub partial: Config,
 }
 
 impl fmt::Display for Problem {

@@ -19,7 +19,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Overrides, Problem, absolute,
+    Config, Invalid, Overrides, Problem, absolute,
     keys::{LIMITS, POOLS, ROOT},
     read::{Source, Table},
 };
@@ -40,38 +40,44 @@ struct Folders<'f> {
 /// Reads and checks `file`; without one, everything has its default.
 ///
 /// # Errors
-/// Every problem there is, in the order of the file.
+/// Every problem there is.
 pub fn load(
     file: Option<&Path>,
     working_folder: &Path,
     overrides: &Overrides,
-) -> Result<Config, Vec<Problem>> {
-    let text = match file {
-        Some(file) => read(&working_folder.join(file)).map_err(|error| {
-            vec![Problem {
-                file: file.to_owned(),
-                place: None,
-                message: format!("cannot be read: {error}"),
-                hint: None,
-            }]
-        })?,
-        None => String::new(),
+) -> Result<Config, Box<Invalid>> {
+    let path = file.map(|file| absolute(working_folder, file));
+    let (text, unread) = match path.as_ref().map(read) {
+        None => (String::new(), None),
+        Some(Ok(text)) => (text, None),
+        Some(Err(error)) => (String::new(), Some(format!("cannot be read: {error}"))),
     };
-    let source = Source::new(file.unwrap_or(Path::new("gateway.toml")), &text);
+    let name = file.unwrap_or(Path::new("gateway.toml"));
+    let source = Source::new(name, &text);
     let (document, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         source.problem(error.span().map_or(0, |span| span.start), error.message(), "");
     }
     let unreadable = source.lines_with_problems();
-    let file = file.map(|file| absolute(working_folder, file));
     let folders = Folders {
-        file: file.as_deref().and_then(Path::parent).unwrap_or(working_folder),
+        file: path.as_deref().and_then(Path::parent).unwrap_or(working_folder),
         working: working_folder,
     };
     let root = Table::root(&source, &ROOT, document.get_ref());
-    let config = config(&root, &folders, overrides);
-    let problems = source.into_problems(&unreadable);
-    if problems.is_empty() { Ok(Config { file, ..config }) } else { Err(problems) }
+    let mut config = config(&root, &folders, overrides);
+    config.file = file.map(Path::to_owned);
+    let mut problems = source.into_problems(&unreadable);
+    problems.extend(unread.map(|message| Problem {
+        file: name.to_owned(),
+        place: None,
+        message,
+        hint: None,
+    }));
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Box::new(Invalid { problems, partial: config }))
+    }
 }
 
 fn read(file: &PathBuf) -> io::Result<String> {

@@ -41,7 +41,7 @@ fn golden(name: &str, extension: &str, outcome: fn(&Path, &str) -> String) {
 fn valid_files_become_what_they_say() {
     golden("valid", "txt", |folder, file| {
         let loaded = load(Some(Path::new(file)), folder, &Overrides::default());
-        let config = loaded.unwrap_or_else(|problems| panic!("{}", text(&problems)));
+        let config = loaded.unwrap_or_else(|invalid| panic!("{}", text(&invalid.problems)));
         format!("{config:#?}\n").replace(folder.to_str().expect("UTF-8"), "FOLDER")
     });
 }
@@ -50,7 +50,7 @@ fn valid_files_become_what_they_say() {
 fn invalid_files_get_all_their_problems_at_once() {
     golden("invalid", "err", |folder, file| {
         let loaded = load(Some(Path::new(file)), folder, &Overrides::default());
-        text(&loaded.expect_err("the file is invalid"))
+        text(&loaded.expect_err("the file is invalid").problems)
     });
 }
 
@@ -65,6 +65,7 @@ fn load_text(text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> 
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("gateway.toml"), text).expect("written");
     load(Some(Path::new("gateway.toml")), folder.path(), overrides)
+        .map_err(|invalid| invalid.problems)
 }
 
 #[test]
@@ -110,13 +111,13 @@ fn a_stage_that_the_command_line_invents_is_refused() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_one_problem() {
-    let problems = load(Some(Path::new("none.toml")), Path::new("/"), &Overrides::default())
+    let invalid = load(Some(Path::new("none.toml")), Path::new("/"), &Overrides::default())
         .expect_err("gone");
-    assert!(text(&problems).starts_with("none.toml: cannot be read: "), "{problems:?}");
+    assert!(text(&invalid.problems).starts_with("none.toml: cannot be read: "), "{invalid:?}");
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("x.toml"), b"name = \"\xff\"").expect("written");
-    let problems = load(Some(Path::new("x.toml")), folder.path(), &Overrides::default());
-    assert!(text(&problems.expect_err("not UTF-8")).contains("not UTF-8"));
+    let loaded = load(Some(Path::new("x.toml")), folder.path(), &Overrides::default());
+    assert!(text(&loaded.expect_err("not UTF-8").problems).contains("not UTF-8"));
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn secrets_are_masked() {
 fn the_shipped_configuration_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     load(Some(Path::new("gateway.toml")), &root, &Overrides::default())
-        .unwrap_or_else(|problems| panic!("{}", text(&problems)));
+        .unwrap_or_else(|invalid| panic!("{}", text(&invalid.problems)));
 }
 
 const DOCUMENTATION: &str = include_str!("../../../docs/config.md");

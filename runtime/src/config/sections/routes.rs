@@ -38,17 +38,17 @@ pub fn routes(root: &Table<'_>, kind: ApiKind, timeout_default: Duration) -> Vec
     let mut routes = Vec::new();
     for item in given.array().unwrap_or_default() {
         let Some(table) = item.table(&ROUTE) else { continue };
-        let Some(key) = route_key(&table, kind) else { continue };
         let at = table.key_at("route");
         let (line, _) = root.source.place(at);
+        let key = route_key(&table, kind);
+        let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
+        let integration = integration(&table, key.as_ref(), kind);
+        let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
             let message = format!("the route \"{key}\" is already on line {first}");
             root.source.problem(at, message, "remove one of the two");
             first_lines.insert(key.identity(), first);
-            continue;
-        }
-        let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
-        if let Some(integration) = integration(&table, &key, kind) {
+        } else if let Some(integration) = integration {
             routes.push(RouteConfig { key, integration, timeout, line });
         }
     }
@@ -75,16 +75,20 @@ fn route_key(table: &Table<'_>, kind: ApiKind) -> Option<RouteKey> {
     }
 }
 
-fn integration(table: &Table<'_>, key: &RouteKey, kind: ApiKind) -> Option<IntegrationConfig> {
+fn integration(
+    table: &Table<'_>,
+    key: Option<&RouteKey>,
+    kind: ApiKind,
+) -> Option<IntegrationConfig> {
     let payload = payload(table, kind);
     match (table.take("function"), table.take("mock")) {
         (Some(_), Some(mock)) => {
-            let message = format!("the route \"{key}\" has both function and mock");
+            let message = format!("{} has both function and mock", named(key));
             mock.problem(message, "keep the one that shall answer");
             None
         }
         (None, None) => {
-            let message = format!("nothing answers the route \"{key}\"");
+            let message = format!("nothing answers {}", named(key));
             let hint = "write function = \"NAME\", or mock = { status = 200 }";
             table.source.problem(table.key_at("route"), message, hint);
             None
@@ -111,6 +115,10 @@ fn integration(table: &Table<'_>, key: &RouteKey, kind: ApiKind) -> Option<Integ
     }
 }
 
+fn named(key: Option<&RouteKey>) -> String {
+    key.map_or("this route".to_owned(), |key| format!("the route \"{key}\""))
+}
+
 fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
     let given = table.choice("payload", &[("1.0", PayloadFormat::V1), ("2.0", PayloadFormat::V2)]);
     match (kind, given) {
@@ -125,7 +133,7 @@ fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
     }
 }
 
-fn mock_config(table: &Table<'_>, key: &RouteKey) -> MockConfig {
+fn mock_config(table: &Table<'_>, key: Option<&RouteKey>) -> MockConfig {
     let status = table.integer_or(
         "status",
         200..=599,
@@ -148,7 +156,7 @@ fn mock_config(table: &Table<'_>, key: &RouteKey) -> MockConfig {
     }
 }
 
-fn headers(table: &Table<'_>, key: &RouteKey) -> Vec<(HeaderName, TextTemplate)> {
+fn headers(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<(HeaderName, TextTemplate)> {
     let mut headers = Vec::new();
     for entry in table.entries("headers", "write { x-name = \"value\" }") {
         let name = entry.name;
@@ -180,7 +188,7 @@ fn headers(table: &Table<'_>, key: &RouteKey) -> Vec<(HeaderName, TextTemplate)>
     headers
 }
 
-fn body(table: &Table<'_>, key: &RouteKey) -> MockBody {
+fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
     match (table.take("body"), table.take("json")) {
         (None, None) => MockBody::Empty,
         (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::Text),
@@ -192,9 +200,11 @@ fn body(table: &Table<'_>, key: &RouteKey) -> MockBody {
     }
 }
 
-fn text(value: &Value<'_>, key: &RouteKey) -> Option<TextTemplate> {
+/// A template for requests of the route `key`; none where the key is invalid
+/// too, since nobody knows its parameters.
+fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
     let template = value.string()?;
-    match TextTemplate::parse(template.text, key) {
+    match TextTemplate::parse(template.text, key?) {
         Ok(template) => Some(template),
         Err(PlaceholderError { message, hint }) => {
             value.problem(message, hint);
@@ -204,7 +214,7 @@ fn text(value: &Value<'_>, key: &RouteKey) -> Option<TextTemplate> {
 }
 
 // Recursion is as deep as the file's nesting, which the TOML parser bounds.
-fn json(value: &Value<'_>, key: &RouteKey) -> Option<JsonTemplate> {
+fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
     let literal = |value: serde_json::Value| Some(JsonTemplate::Literal(value));
     match value.value {
         DeValue::String(_) => text(value, key).map(JsonTemplate::Text),
