@@ -60,8 +60,10 @@ impl Shared {
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The file, if there is one.
-    pub file: Option<PathBuf>,
+    /// The file.
+    pub file: PathBuf,
+    /// Whether it has to be there; without it, everything has its default.
+    pub required: bool,
     /// What relative paths of the command line start from.
     pub working_folder: PathBuf,
     /// The command line.
@@ -74,7 +76,9 @@ impl Source {
     /// # Errors
     /// Every problem in the file and on the command line.
     pub fn read(&self) -> Result<Config, Box<config::Invalid>> {
-        config::load(self.file.as_deref(), &self.working_folder, &self.overrides)
+        let present = self.required || self.working_folder.join(&self.file).exists();
+        let file = present.then_some(self.file.as_path());
+        config::load(file, &self.working_folder, &self.overrides)
     }
 
     /// The same, for whoever needs a configuration to go on: what is wrong
@@ -162,6 +166,9 @@ impl Loader {
         let current = shared.gateway.load_full();
         let mut problems = Vec::new();
         let mut config = self.config.clone();
+        // A file that was there is not meant to be gone: an editor may be
+        // replacing it.
+        self.source.required |= self.config.file.is_some();
         match self.source.load() {
             Ok(loaded) => {
                 problems.extend(restart_needed(&loaded, &self.config.server));
@@ -207,7 +214,7 @@ impl Loader {
         let mut folders = BTreeSet::new();
         let handlers = &self.config.server.handlers;
         let mut files: Vec<PathBuf> = self.seen.keys().cloned().collect();
-        files.extend(self.source.file.clone());
+        files.push(self.source.working_folder.join(&self.source.file));
         files.push(handlers.clone());
         for file in files {
             // A link can be swapped where it lies, or where it leads.

@@ -141,13 +141,9 @@ fn report(failure: Failure, code: u8) -> ExitCode {
 impl ConfigArguments {
     fn source(&self, stage: Option<String>) -> anyhow::Result<Source> {
         let working_folder = std::env::current_dir()?;
-        let default = working_folder.join("gateway.toml");
-        let file = match &self.config {
-            Some(file) => Some(file.clone()),
-            None => default.is_file().then(|| PathBuf::from("gateway.toml")),
-        };
         Ok(Source {
-            file,
+            file: self.config.clone().unwrap_or_else(|| PathBuf::from("gateway.toml")),
+            required: self.config.is_some(),
             working_folder,
             overrides: Overrides {
                 handlers: self.handlers.clone(),

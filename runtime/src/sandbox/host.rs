@@ -48,10 +48,7 @@ impl State {
             .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
             .collect();
         Self {
-            limits: Limits {
-                memory_bytes: config.memory_mb as usize * 1024 * 1024,
-                exceeded: false,
-            },
+            limits: Limits::new(config.memory_mb as usize * 1024 * 1024),
             log,
             services,
             grants: Grants::of(config),
@@ -127,13 +124,20 @@ impl WasiView for State {
     }
 }
 
-/// One limiter for all that a store may hold.
+/// One limiter for all that a store may hold. Memories and tables count
+/// together: a component may have several of both.
 pub struct Limits {
+    memory_bytes_max: usize,
     memory_bytes: usize,
+    table_elements: usize,
     exceeded: bool,
 }
 
 impl Limits {
+    fn new(memory_bytes_max: usize) -> Self {
+        Self { memory_bytes_max, memory_bytes: 0, table_elements: 0, exceeded: false }
+    }
+
     /// Whether the guest asked for more memory than it may have.
     pub fn exceeded(&self) -> bool {
         self.exceeded
@@ -147,25 +151,35 @@ const STORE_ITEMS_MAX: usize = 64;
 /// Elements of all tables of a store.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
+/// Adds to `total` what grows from `current` to `desired`, if it may.
+fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
+    let grown = total.saturating_add(desired.saturating_sub(current));
+    let allowed = grown <= max;
+    if allowed {
+        *total = grown;
+    }
+    allowed
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.memory_bytes;
+        let allowed = grow(&mut self.memory_bytes, current, desired, self.memory_bytes_max);
         self.exceeded |= !allowed;
         Ok(allowed)
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS_MAX)
+        Ok(grow(&mut self.table_elements, current, desired, TABLE_ELEMENTS_MAX))
     }
 
     fn instances(&self) -> usize {
@@ -250,5 +264,20 @@ impl AsyncWrite for LogStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_memories_share_one_limit() {
+        let mut limits = Limits::new(100);
+        assert!(limits.memory_growing(0, 60, None).expect("an answer"));
+        assert!(limits.memory_growing(0, 40, None).expect("an answer"));
+        assert!(!limits.exceeded());
+        assert!(!limits.memory_growing(40, 41, None).expect("an answer"));
+        assert!(limits.exceeded());
     }
 }

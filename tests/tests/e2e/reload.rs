@@ -33,6 +33,19 @@ fn a_new_a_changed_and_a_removed_handler_take_effect() {
 }
 
 #[test]
+fn a_configuration_that_is_written_later_takes_effect_and_stays_when_it_is_gone() {
+    let gateway = Project::new().serve();
+    assert_eq!(gateway.get("/mock").status, 404);
+    gateway.project.write_config(&mock("later"));
+    wait_for_text(&gateway, "/mock", "later");
+    fs::remove_file(gateway.project.path().join("gateway.toml")).unwrap();
+    gateway.wait_for_log("gateway.toml: cannot be read");
+    assert_eq!(text(&gateway, "/mock"), "later");
+    gateway.project.write_config(&mock("again"));
+    wait_for_text(&gateway, "/mock", "again");
+}
+
+#[test]
 fn every_way_to_replace_a_file_works() {
     let gateway = Project::new().with_handler("v", &fixture("version-one")).serve();
     let path = gateway.project.handler_path("v");
