@@ -2,9 +2,9 @@
 //!
 //! Precedence is API Gateway's: a literal segment before a `{parameter}`
 //! before a greedy `{proxy+}`, at each level of the path, and a method's own
-//! route before `ANY`. Where the two kinds of API differ is [`ApiKind`]'s
-//! business: a REST API first chooses the resource and then looks for the
-//! method there; an HTTP API looks for a route that has both.
+//! route before `ANY`. The two kinds of API differ: a REST API first chooses
+//! the resource and then looks for the method there; an HTTP API looks for a
+//! route that has both, and takes a greedy one only where no other fits.
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
@@ -77,7 +77,7 @@ impl std::str::FromStr for RouteKey {
             return Ok(Self::Default);
         }
         let example = "write a method and a path, for example \"GET /pets/{id}\"";
-        let mut words = text.split_whitespace();
+        let mut words = text.split_ascii_whitespace();
         let (Some(method), Some(path), None) = (words.next(), words.next(), words.next()) else {
             return Err(RouteKeyError::new(format!("{text:?} is not a route key"), example));
         };
@@ -238,7 +238,15 @@ impl fmt::Display for PathPattern {
         }
         for segment in &self.0 {
             match segment {
-                Segment::Literal(text) => write!(f, "/{text}")?,
+                Segment::Literal(text) => {
+                    f.write_str("/")?;
+                    text.chars().try_for_each(|c| match c {
+                        // What would be read as something else.
+                        '%' | '{' | '}' | '/' => write!(f, "%{:02X}", u32::from(c)),
+                        _ if c.is_ascii_whitespace() => write!(f, "%{:02X}", u32::from(c)),
+                        _ => write!(f, "{c}"),
+                    })?;
+                }
                 Segment::Parameter(name) => write!(f, "/{{{name}}}")?,
                 Segment::Greedy(name) => write!(f, "/{{{name}+}}")?,
             }
@@ -300,6 +308,14 @@ struct Node {
     endpoint: Option<Endpoint>,
 }
 
+/// What a search of the tree looks for.
+struct Wanted<'m> {
+    /// Only resources with this method or `ANY`.
+    method: Option<&'m Method>,
+    /// Greedy resources too.
+    greedy: bool,
+}
+
 /// A resource: the methods of one path, each with its route and its names of
 /// the path's parameters.
 #[derive(Debug, Default)]
@@ -350,14 +366,17 @@ impl<T> Router<T> {
     /// encoded slash does not end a segment.
     pub fn find(&self, method: &Method, path: &str) -> Option<Found<'_, T>> {
         let segments = split(path)?;
-        let wanted = match self.kind {
-            ApiKind::Rest => None,
-            ApiKind::Http => Some(method),
+        let passes: &[Wanted<'_>] = match self.kind {
+            ApiKind::Rest => &[Wanted { method: None, greedy: true }],
+            ApiKind::Http => &[
+                Wanted { method: Some(method), greedy: false },
+                Wanted { method: Some(method), greedy: true },
+            ],
         };
         let mut taken = Vec::new();
-        let leaf = self
-            .root
-            .find(&segments, wanted, &mut taken)
+        let leaf = passes
+            .iter()
+            .find_map(|wanted| self.root.find(&segments, wanted, &mut taken))
             .and_then(|endpoint| endpoint.leaf(method));
         match leaf {
             Some(leaf) => Some(Found {
@@ -427,17 +446,18 @@ impl Node {
         node.endpoint.get_or_insert_default().insert(method, Leaf { route, names });
     }
 
-    /// The most specific resource for `segments`; with `wanted`, only one
-    /// that has this method or `ANY`. Parameters' values are left in `taken`.
+    /// The most specific resource for `segments` that is `wanted`. Parameters'
+    /// values are left in `taken`.
     /// The depth of the recursion is bounded by [`SEGMENTS_MAX`].
     fn find<'n>(
         &'n self,
         segments: &[&str],
-        wanted: Option<&Method>,
+        wanted: &Wanted<'_>,
         taken: &mut Vec<String>,
     ) -> Option<&'n Endpoint> {
-        let fits =
-            |endpoint: &&Endpoint| wanted.is_none_or(|method| endpoint.leaf(method).is_some());
+        let fits = |endpoint: &&Endpoint| {
+            wanted.method.is_none_or(|method| endpoint.leaf(method).is_some())
+        };
         let Some((first, rest)) = segments.split_first() else {
             return self.endpoint.as_ref().filter(fits);
         };
@@ -455,7 +475,7 @@ impl Node {
             }
             taken.truncate(depth);
         }
-        let found = self.greedy.as_ref().filter(fits)?;
+        let found = self.greedy.as_ref().filter(|_| wanted.greedy).filter(fits)?;
         taken.push(decode(&segments.join("/")).into_owned());
         Some(found)
     }
@@ -492,3 +512,6 @@ impl Endpoint {
         self.methods.get(method).or(self.any.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;
