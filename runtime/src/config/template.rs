@@ -479,4 +479,20 @@ mod tests {
         assert!(once.render(&request).is_ok());
         assert_eq!(JsonTemplate::Array(vec![once; 5]).render(&request), Err(OutputTooLong));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_template_or_an_error(text in "([{}]|path|query|header|body|[.]|id|0|\\PC){0,24}") {
+            match parse(&text) {
+                Ok(template) => {
+                    let rendered = template.render(&Request::new("{\"a\":[1]}"));
+                    proptest::prop_assert!(rendered.is_ok());
+                    if !text.contains('{') {
+                        proptest::prop_assert_eq!(rendered.expect("rendered"), text);
+                    }
+                }
+                Err(error) => proptest::prop_assert!(!error.hint.is_empty()),
+            }
+        }
+    }
 }

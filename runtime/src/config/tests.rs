@@ -183,3 +183,15 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_problems_with_places(
+        text in "(name|route|mock|function|table|stages|[.]|=|\"|\\[|\\]|\\[\\[|[{}]|,|\n|[0-9]|-|true|\\PC){0,40}",
+    ) {
+        if let Err(problems) = load_text(&text, &Overrides::default()) {
+            proptest::prop_assert!(!problems.is_empty());
+            proptest::prop_assert!(problems.iter().all(|problem| problem.place.is_some()));
+        }
+    }
+}

@@ -74,6 +74,10 @@ const CONNECTION_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Headers that an answer may have: far more than any client reads, and less
+/// than what a header map holds.
+const HEADERS_MAX: usize = 1000;
+
 type ResponseParts = (StatusCode, HeaderMap, Bytes);
 
 fn malformed(reason: impl Into<String>) -> GatewayError {
@@ -100,7 +104,8 @@ fn v2(value: Value) -> Result<ResponseParts, GatewayError> {
         Value::Object(mut members) if members.contains_key("statusCode") => {
             let mut answer = Answer::take(&mut members)?;
             for cookie in strings(&mut members, "cookies")? {
-                answer.headers.append(header::SET_COOKIE, header_value("cookies", &cookie)?);
+                let value = header_value("cookies", &cookie)?;
+                append(&mut answer.headers, header::SET_COOKIE, value)?;
             }
             answer.into_parts()
         }
@@ -135,7 +140,10 @@ impl Answer {
                 Value::Number(number) => number.to_string(),
                 other => return Err(malformed(format!("the header {name:?} is {}", kind(&other)))),
             };
-            headers.insert(header_name(&name)?, header_value(&name, &value)?);
+            let (parsed, value) = (header_name(&name)?, header_value(&name, &value)?);
+            // The same name in another case: the last one counts.
+            headers.remove(&parsed);
+            append(&mut headers, parsed, value)?;
         }
         let mut multiple = object(members, "multiValueHeaders")?;
         for name in multiple.keys().cloned().collect::<Vec<_>>() {
@@ -144,7 +152,7 @@ impl Answer {
             for value in strings(&mut multiple, &name)? {
                 let value = header_value(&name, &value)?;
                 if !headers.get_all(&parsed).iter().any(|other| other == value) {
-                    headers.append(&parsed, value);
+                    append(&mut headers, parsed.clone(), value)?;
                 }
             }
         }
@@ -226,6 +234,18 @@ fn strings(members: &mut Map<String, Value>, name: &str) -> Result<Vec<String>, 
         .collect()
 }
 
+fn append(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Result<(), GatewayError> {
+    if headers.len() >= HEADERS_MAX {
+        return Err(malformed(format!("it has more than {HEADERS_MAX} headers")));
+    }
+    headers.append(name, value);
+    Ok(())
+}
+
 fn header_name(name: &str) -> Result<HeaderName, GatewayError> {
     name.parse().map_err(|_| malformed(format!("{name:?} is not a header's name")))
 }
@@ -248,6 +268,7 @@ fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -318,5 +339,62 @@ mod tests {
             v2(json!({ "statusCode": 200, "cookies": ["a=1; Secure", "b=2"] })).expect("fine");
         assert_eq!(header(&parts, "set-cookie"), ["a=1; Secure", "b=2"]);
         assert!(v2(json!({ "statusCode": 99 })).is_err());
+    }
+
+    #[test]
+    fn a_flood_of_headers_is_refused() {
+        let many: Map<String, Value> =
+            (0..50_000).map(|index| (format!("x-{index}"), json!("1"))).collect();
+        let cookies = vec!["a=1"; 50_000];
+        assert!(v1(json!({ "headers": many })).is_err());
+        assert!(
+            v1(json!({ "multiValueHeaders": { "a": (0..2000).collect::<Vec<_>>() } })).is_err()
+        );
+        assert!(v2(json!({ "statusCode": 200, "cookies": cookies })).is_err());
+    }
+
+    /// JSON of the members that count, with values of every kind.
+    fn answer() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            (150_u16..650).prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        let value = scalar.prop_recursive(2, 16, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-zA-Z-]{1,8}", inner), 0..4)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            ]
+        });
+        let name = prop_oneof![
+            Just("statusCode"),
+            Just("headers"),
+            Just("multiValueHeaders"),
+            Just("cookies"),
+            Just("body"),
+            Just("isBase64Encoded"),
+        ];
+        prop::collection::vec((name, value), 0..6).prop_map(|members| {
+            members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_a_response_or_malformed(value in answer()) {
+            for parts in [v1(value.clone()), v2(value)] {
+                match parts {
+                    Ok((status, headers, _)) => {
+                        prop_assert!((200..600).contains(&status.as_u16()));
+                        prop_assert!(headers.len() <= HEADERS_MAX);
+                    }
+                    Err(error) => prop_assert!(matches!(error, GatewayError::Malformed(_))),
+                }
+            }
+        }
     }
 }

@@ -257,4 +257,13 @@ mod tests {
             ]
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_decoded(query in "[a%20F+=&;\\PC]{0,40}") {
+            for (name, value) in parse_query(&query) {
+                proptest::prop_assert!(name.len() + value.len() <= 3 * query.len());
+            }
+        }
+    }
 }
