@@ -23,7 +23,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::{Limits, Pools},
+    config::Pools,
     gateway::Gateway,
     pipeline::{self, Connection, Trace},
 };
@@ -49,8 +49,6 @@ pub struct Server {
     pub gateway: Arc<ArcSwap<Gateway>>,
     /// Bounds of connections.
     pub pools: Pools,
-    /// Bounds of a request's head, as far as the parser enforces them.
-    pub limits: Limits,
 }
 
 /// Binds `address`.
@@ -134,7 +132,9 @@ impl Server {
                 Ok::<_, Infallible>(server.answer(Connection { client, local }, request).await)
             }
         });
-        let buffer = self.limits.header_bytes_max.max(BUFFER_BYTES_MIN);
+        // Those of the moment: the parser holds a connection to them to its end.
+        let limits = self.gateway.load().config.limits.clone();
+        let buffer = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
         let result = if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -148,7 +148,7 @@ impl Server {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.pools.header_read_timeout)
-                .max_headers(self.limits.header_count_max)
+                .max_headers(limits.header_count_max)
                 .max_buf_size(buffer)
                 .serve_connection(io, service);
             drive(connection, stop, |connection| connection.graceful_shutdown()).await

@@ -113,9 +113,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name}/src/lib.rs is the handler. Next:")?;
-    writeln!(out, "  (cd {name} && cargo test)   runs its unit test")?;
-    writeln!(out, "  mayfly build {name}         builds handlers/{name}.wasm")?;
-    writeln!(out, "  mayfly serve                answers at http://127.0.0.1:3000/{name}")?;
+    let steps = [
+        (format!("(cd {name} && cargo test)"), "runs its unit test".to_owned()),
+        (format!("mayfly build {name}"), format!("builds handlers/{name}.wasm")),
+        ("mayfly serve".to_owned(), format!("answers at http://127.0.0.1:3000/{name}")),
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    for (command, outcome) in steps {
+        writeln!(out, "  {command:<width$}  {outcome}")?;
+    }
     Ok(())
 }
 

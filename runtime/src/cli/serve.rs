@@ -23,6 +23,8 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let config = gateway.config.clone();
+        // Before anyone can know that there is something to stop.
+        let mut signals = Signals::new()?;
         let shared = Arc::new(Shared::new(gateway, problems));
         let api = server::bind(config.server.listen).await?;
         let admin = server::bind(config.server.admin).await?;
@@ -33,11 +35,10 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let server = Server {
             gateway: Arc::clone(&shared.gateway),
             pools: config.server.pools,
-            limits: config.limits,
         };
         let admin = tokio::spawn(admin::run(admin, Arc::clone(&shared), stopped.clone()));
         let serving = tokio::spawn(server.run(api, stopped));
-        signal().await?;
+        signals.next().await?;
         tracing::info!("stopping: requests in flight are finished; a second signal ends them");
         stop.send_replace(true);
         tokio::select! {
@@ -45,7 +46,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
                 0 => tracing::info!("stopped"),
                 cut => tracing::warn!("stopped: {cut} connections cut off after pools.drain_timeout_ms"),
             },
-            again = signal() => {
+            again = signals.next() => {
                 again?;
                 tracing::warn!("stopped at once");
             }
@@ -67,18 +68,42 @@ fn announce(api: &tokio::net::TcpListener, admin: &tokio::net::TcpListener) -> s
     Ok(())
 }
 
-/// Waits for SIGTERM or ctrl-C.
+/// SIGTERM and ctrl-C. One that comes while nobody waits is kept.
 #[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        Ok(())
     }
 }
 
 #[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }
