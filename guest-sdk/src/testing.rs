@@ -270,5 +270,9 @@ fn answer<I: DeserializeOwned, O: Serialize>(
             detail: error.to_json(),
         }
     })?;
-    serde_json::to_string(&output).map_err(|error| ServiceError::unreadable(&error))
+    let mut output =
+        serde_json::to_value(&output).map_err(|error| ServiceError::unreadable(&error))?;
+    // As the gateway does it: attributes come in an order that changes.
+    output.sort_all_objects();
+    Ok(output.to_string())
 }

@@ -140,8 +140,11 @@ fn run<I: DeserializeOwned, O: Serialize>(
     let input = serde_json::from_value(input)
         .map_err(|error| ServiceError::new("SerializationException", error.to_string()))?;
     let output = action(input).map_err(service_error)?;
-    serde_json::to_string(&output)
-        .map_err(|error| ServiceError::new("InternalServerError", error.to_string()))
+    let mut output = serde_json::to_value(&output)
+        .map_err(|error| ServiceError::new("InternalServerError", error.to_string()))?;
+    // Attributes come in an order that changes from call to call.
+    output.sort_all_objects();
+    Ok(output.to_string())
 }
 
 fn service_error(error: DynoxideError) -> ServiceError {
