@@ -1,0 +1,161 @@
+//! Mapping templates: Apache Velocity as Amazon API Gateway runs it.
+//!
+//! A [`Template`] is parsed once and rendered many times. Whatever the text
+//! and the values are, both end: nesting, steps and output are bounded by
+//! [`Limits`], and errors name line and column.
+//!
+//! ```
+//! use mayfly_velocity::{Context, Template, Value};
+//!
+//! let template = Template::parse("Hello, $name#if($loud)!#end")?;
+//! let mut context = Context::new();
+//! context.set("name", "Ada");
+//! context.set("loud", Value::Bool(true));
+//! assert_eq!(template.render(&mut context)?, "Hello, Ada!");
+//! # Ok::<(), mayfly_velocity::Error>(())
+//! ```
+//!
+//! The language is that of Velocity 1.7, with its whitespace rules and odd
+//! corners. API Gateway differs from it in some points, which are the default;
+//! [`Profile::Plain`] is Velocity itself:
+//!
+//! | | API Gateway | plain |
+//! | --- | --- | --- |
+//! | `$undefined` | is the empty string: true in `#if`, and it can be assigned | is null: shown as it is written, false, not assigned |
+//! | `#macro` | the definition vanishes, calls stay as text | defines a macro |
+//! | `#evaluate` | stays as text | renders its argument |
+
+mod ast;
+mod error;
+mod lexer;
+mod methods;
+mod number;
+mod parser;
+mod render;
+mod value;
+
+use std::collections::HashMap;
+
+pub use error::{Error, ErrorKind};
+pub use number::Number;
+pub use value::{Key, List, ListKind, Map, Object, TooDeep, Value};
+
+/// Whose rules hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// API Gateway's mapping templates.
+    #[default]
+    Service,
+    /// Apache Velocity 1.7 with its default settings.
+    Plain,
+}
+
+/// What a template may take. Each has a default that no sane template reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest template, in bytes (API Gateway's is 300 KB).
+    pub template_bytes_max: usize,
+    /// How deep blocks, lists, calls and strings may be nested.
+    pub nesting_max: usize,
+    /// Steps of a rendering: one for each node, item and loop turn, and one
+    /// for every 16 bytes that are made.
+    pub steps_max: usize,
+    /// The longest output, in bytes; also the longest string.
+    pub output_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            template_bytes_max: 1024 * 1024,
+            nesting_max: 100,
+            steps_max: 5_000_000,
+            output_bytes_max: 10 * 1024 * 1024,
+        }
+    }
+}
+
+/// A parsed template.
+#[derive(Debug)]
+pub struct Template {
+    text: Box<str>,
+    profile: Profile,
+    limits: Limits,
+    parsed: parser::Parsed,
+}
+
+impl Template {
+    /// Parses a mapping template with the default limits.
+    ///
+    /// # Errors
+    /// [`Error`] with line and column where the text is no template.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::parse_with(text, Profile::default(), Limits::default())
+    }
+
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// [`Error`] with line and column where the text is no template.
+    ///
+    /// ```
+    /// use mayfly_velocity::{Context, Limits, Profile, Template};
+    ///
+    /// let text = "#macro(b $x)<b>$x</b>#end#b('hi') $nobody";
+    /// let template = Template::parse_with(text, Profile::Plain, Limits::default())?;
+    /// assert_eq!(template.render(&mut Context::new())?, "<b>hi</b> $nobody");
+    /// let template = Template::parse(text)?;
+    /// assert_eq!(template.render(&mut Context::new())?, "#b('hi') ");
+    /// # Ok::<(), mayfly_velocity::Error>(())
+    /// ```
+    pub fn parse_with(text: &str, profile: Profile, limits: Limits) -> Result<Self, Error> {
+        let parsed = parser::parse(text, profile, &limits)?;
+        Ok(Self { text: text.into(), profile, limits, parsed })
+    }
+
+    /// Renders the template. What it sets stays in `context`.
+    ///
+    /// # Errors
+    /// [`Error`] where a method fails or a limit is reached.
+    pub fn render(&self, context: &mut Context) -> Result<String, Error> {
+        render::render(self, context)
+    }
+}
+
+/// The variables of a rendering.
+///
+/// ```
+/// use mayfly_velocity::{Context, Template, Value};
+///
+/// let mut context = Context::new();
+/// context.set("user", Value::from(serde_json::json!({ "name": "Ada", "tags": ["a", "b"] })));
+/// let template = Template::parse("$user.name $user.tags[1] $user.tags#set($seen = true)")?;
+/// assert_eq!(template.render(&mut context)?, r#"Ada b ["a","b"]"#);
+/// assert_eq!(context.get("seen").unwrap().to_text(), Ok("true".to_owned()));
+/// # Ok::<(), mayfly_velocity::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Context {
+    variables: HashMap<Box<str>, Value>,
+}
+
+impl Context {
+    /// A context without variables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    /// A variable.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.variables.get(name)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Value> {
+        self.variables.remove(name)
+    }
+}
