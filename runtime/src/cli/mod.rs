@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod invoke;
 mod new;
+mod render;
 mod routes;
 mod serve;
 mod test;
@@ -53,6 +54,8 @@ enum Command {
     Test(test::Arguments),
     /// Invokes one function with an event
     Invoke(invoke::Arguments),
+    /// Tries a mapping template without a gateway
+    Render(render::Arguments),
     /// Begins a handler: a folder with a crate that builds and a test that passes
     New(new::Arguments),
     /// Builds handlers and puts their .wasm files where they are served
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::Render(arguments) => render::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
     };

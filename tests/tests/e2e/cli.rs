@@ -185,3 +185,48 @@ fn help_and_usage_errors_say_what_to_do() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(err(&wrong).contains("serve"), "{}", err(&wrong));
 }
+
+#[test]
+fn render_tries_a_template_and_names_the_place_of_an_error() {
+    let project = Project::new();
+    fs::write(
+        project.path().join("t.vtl"),
+        "#set($pet = $input.path('$.pet'))\n$pet.name is $pet.age, $input.params('q'), $greeting",
+    )
+    .unwrap();
+    let request = r#"{"body":{"pet":{"name":"Rex","age":3}},"query":{"q":"a b"}}"#;
+    let output =
+        project.run(&["render", "t.vtl", "--vars", r#"{"greeting":"hi"}"#, "--request", request]);
+    assert_eq!(out(&output), "Rex is 3, a b, hi", "{}", err(&output));
+    fs::write(project.path().join("bad.vtl"), "fine\n#if($x").unwrap();
+    let output = project.run(&["render", "bad.vtl"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("bad.vtl:2:7: "), "{}", err(&output));
+}
+
+#[test]
+fn render_prints_a_line_for_each_case() {
+    let project = Project::new();
+    let cases = json!([
+        { "name": "vars", "template": "$a.b", "vars": { "a": { "b": [1, 2] } } },
+        { "name": "bad", "template": "#if(" },
+        { "name": "input", "template": "$input.json('$.x')|$input.params('id')|$input.params('H')|$input.body",
+          "request": { "body": "{\"x\":[1]}", "path": { "id": "7" }, "headers": { "h": "v" } } },
+        { "name": "stage", "template": "$stageVariables.v $context.stage#set($context.responseOverride.status = 418)$context.responseOverride.status",
+          "stageVariables": { "v": "1" }, "context": { "stage": "test" } },
+        { "name": "unknown", "template": "", "var": {} },
+        { "name": "no body", "template": "$input.body $input.json('$') $input.json('$.x')" },
+    ]);
+    fs::write(project.path().join("cases.json"), cases.to_string()).unwrap();
+    let output = project.run(&["render", "--cases", "cases.json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let lines: Vec<Value> =
+        out(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[0], json!({ "name": "vars", "output": "[1,2]" }));
+    assert!(lines[1]["error"].as_str().unwrap().starts_with("line 1, column "), "{}", lines[1]);
+    assert_eq!(lines[2]["output"], "[1]|7|v|{\"x\":[1]}");
+    assert_eq!(lines[3]["output"], "1 test418");
+    assert!(lines[4]["error"].as_str().unwrap().contains("`var`"), "{}", lines[4]);
+    assert_eq!(lines[5]["output"], "{} {} \"\"");
+}

@@ -1,0 +1,66 @@
+//! Mapping templates: the language is `mayfly_velocity`'s, the variables are
+//! API Gateway's: `$input`, `$util`, `$context` and `$stageVariables`.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html>
+
+mod input;
+mod jsonpath;
+mod util;
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use mayfly_velocity::{Context, Key, Map, Value};
+use serde_json::Map as JsonMap;
+
+use input::Input;
+use util::Util;
+
+/// What a template sees of a request or an answer.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    /// The body; an empty one counts as `{}`, as in the service.
+    pub body: String,
+    /// Path parameters.
+    pub path: Vec<(String, String)>,
+    /// Query string parameters; of several, the last counts.
+    pub query: Vec<(String, String)>,
+    /// Headers; of several, the last counts.
+    pub headers: Vec<(String, String)>,
+    /// `$context`.
+    pub context: JsonMap<String, serde_json::Value>,
+    /// `$stageVariables`.
+    pub stage_variables: BTreeMap<String, String>,
+}
+
+impl Variables {
+    /// The variables that a template is rendered with.
+    pub fn into_context(self) -> Context {
+        let mut context = Context::new();
+        let stage_variables = Map::default();
+        for (name, value) in &self.stage_variables {
+            stage_variables.insert(Key::Text(name.as_str().into()), Value::from(value.as_str()));
+        }
+        context.set("stageVariables", Value::Map(stage_variables));
+        context.set("context", self.context_value());
+        context.set("util", Value::Object(Rc::new(Util)));
+        context.set("input", Value::Object(Rc::new(Input::new(self))));
+        context
+    }
+
+    /// `$context`, with the maps that overrides are written into.
+    fn context_value(&self) -> Value {
+        let mut context = self.context.clone();
+        for (name, maps) in [
+            ("requestOverride", ["header", "path", "querystring"].as_slice()),
+            ("responseOverride", ["header"].as_slice()),
+        ] {
+            let own = context.entry(name).or_insert_with(|| JsonMap::new().into());
+            for map in maps {
+                if let Some(own) = own.as_object_mut() {
+                    own.entry(*map).or_insert_with(|| JsonMap::new().into());
+                }
+            }
+        }
+        Value::from(serde_json::Value::Object(context))
+    }
+}
