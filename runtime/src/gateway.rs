@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::Method;
 
 use crate::{
-    config::{ApiKind, Config, IntegrationConfig, MockConfig, PayloadFormat},
+    config::{ApiKind, Config, IntegrationConfig, MappedConfig, MockConfig, PayloadFormat},
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -91,6 +91,8 @@ pub enum Target {
     },
     /// A mock.
     Mock(MockConfig),
+    /// A mock or a function behind mapping templates.
+    Mapped(Arc<MappedConfig>),
 }
 
 /// The name that is served at the root.
@@ -108,6 +110,7 @@ impl Gateway {
                         Target::Function { name: name.clone(), payload: *payload }
                     }
                     IntegrationConfig::Mock(mock) => Target::Mock(mock.clone()),
+                    IntegrationConfig::Mapped(mapped) => Target::Mapped(Arc::clone(mapped)),
                 };
                 (route.key.clone(), Route::new(&route.key, target, route.timeout, false))
             })

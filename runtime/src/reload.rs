@@ -22,7 +22,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
-    config::{self, Config, IntegrationConfig, Overrides, Problem, ServerConfig},
+    config::{self, Config, Overrides, Problem, ServerConfig},
     gateway::{FunctionState, Gateway},
     sandbox::{Code, Function, Sandbox},
     services::Services,
@@ -390,8 +390,8 @@ pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Pro
         .routes
         .iter()
         .filter_map(|route| {
-            let IntegrationConfig::Function { name, .. } = &route.integration else { return None };
-            if functions.contains(name.as_str()) {
+            let name = route.integration.function()?;
+            if functions.contains(name) {
                 return None;
             }
             let folder = config.server.handlers.display();

@@ -103,7 +103,7 @@ impl Parser<'_> {
         if self.peek()? == kind {
             return self.take();
         }
-        Err(self.unexpected(&format!("{kind:?}")))
+        Err(self.unexpected(shown(kind)))
     }
 
     fn unexpected(&self, wanted: &str) -> Error {
@@ -315,6 +315,24 @@ fn push_special(special: &str, text: &mut String) {
             _ => {}
         }
         index += 1;
+    }
+}
+
+/// A token as people write it.
+fn shown(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Eof => "the end of the template",
+        Kind::ParenOpen => "\"(\"",
+        Kind::ParenClose | Kind::CallClose => "\")\"",
+        Kind::ListOpen => "\"[\"",
+        Kind::ListClose | Kind::IndexClose => "\"]\"",
+        Kind::MapOpen => "\"{\"",
+        Kind::CurlyClose => "\"}\"",
+        Kind::Colon => "\":\"",
+        Kind::DoubleDot => "\"..\"",
+        Kind::Assign => "\"=\"",
+        Kind::End => "#end",
+        _ => "a name",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::{ConfigArguments, Failure, load};
-use crate::gateway::Target;
+use crate::{config::MappedTarget, gateway::Target};
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let loaded = load(arguments.source(None)?)?;
@@ -17,6 +17,10 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let target = match &route.target {
             Target::Function { name, .. } => format!("function {name}"),
             Target::Mock(mock) => format!("mock {}", mock.status),
+            Target::Mapped(mapped) => match &mapped.target {
+                MappedTarget::Mock => "mock with templates".to_owned(),
+                MappedTarget::Function(name) => format!("function {name} with templates"),
+            },
         };
         let origin = if route.drop_in { "  (drop-in)" } else { "" };
         writeln!(out, "{:<width$}  {target}{origin}", route.key)?;

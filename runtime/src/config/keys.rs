@@ -92,14 +92,26 @@ pub static TABLE: Section =
 pub static INDEX: Section =
     Section { title: "an entry of indexes", keys: &["name", "partition_key", "sort_key"] };
 
-pub static ROUTE: Section =
-    Section { title: "[[route]]", keys: &["route", "function", "mock", "payload", "timeout_ms"] };
+pub static ROUTE: Section = Section {
+    title: "[[route]]",
+    keys: &["route", "function", "mock", "integration", "payload", "timeout_ms"],
+};
 
 pub static MOCK: Section =
     Section { title: "a route's mock", keys: &["status", "headers", "body", "json", "delay_ms"] };
 
+pub static INTEGRATION: Section = Section {
+    title: "a route's integration",
+    keys: &["type", "function", "passthrough_behavior", "request_templates", "responses"],
+};
+
+pub static RESPONSE: Section = Section {
+    title: "an entry of an integration's responses",
+    keys: &["status", "pattern", "templates", "headers"],
+};
+
 /// All of them, in the order of the documentation.
-pub static SECTIONS: [&Section; 11] = [
+pub static SECTIONS: [&Section; 13] = [
     &ROOT,
     &CORS,
     &STAGE,
@@ -111,6 +123,8 @@ pub static SECTIONS: [&Section; 11] = [
     &INDEX,
     &ROUTE,
     &MOCK,
+    &INTEGRATION,
+    &RESPONSE,
 ];
 
 /// What to do about a key that `section` does not have.

@@ -17,12 +17,16 @@ use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::router::RouteKey;
+use crate::{
+    mapping::{self, MappingTemplate},
+    router::RouteKey,
+};
 pub use sections::{function_name, load};
 use template::{JsonTemplate, TextTemplate};
 
@@ -156,6 +160,98 @@ pub enum IntegrationConfig {
     },
     /// An answer without code.
     Mock(MockConfig),
+    /// A mock or a function behind mapping templates.
+    Mapped(Arc<MappedConfig>),
+}
+
+/// An integration that is not a proxy: templates make its request, and its
+/// answer selects a response.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MappedConfig {
+    /// What is called.
+    pub target: MappedTarget,
+    /// What happens to a body that no template is for.
+    pub passthrough: Passthrough,
+    /// Templates of the request by content type, in lower case.
+    pub request_templates: Vec<(String, MappingTemplate)>,
+    /// Integration responses, in the order of the file.
+    pub responses: Vec<IntegrationResponseConfig>,
+}
+
+/// What a mapped integration calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MappedTarget {
+    /// Nothing: the request template says with which status code.
+    Mock,
+    /// A function, with the request's body as its event.
+    Function(String),
+}
+
+/// What happens to a request body whose content type has no template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passthrough {
+    /// It goes on as it is.
+    WhenNoMatch,
+    /// It goes on only if there are no templates at all.
+    WhenNoTemplates,
+    /// It is refused with 415.
+    Never,
+}
+
+/// One entry of `responses`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IntegrationResponseConfig {
+    /// The status code that the client gets.
+    pub status: http::StatusCode,
+    /// What the mock's status code, or the function's error message, has to
+    /// match; none for the default response.
+    pub pattern: Option<SelectionPattern>,
+    /// Templates of the body by content type, in lower case.
+    pub templates: Vec<(String, MappingTemplate)>,
+    /// Headers in the order of the file.
+    pub headers: Vec<(HeaderName, HeaderMapping)>,
+}
+
+/// A regular expression that has to match as a whole.
+#[derive(Debug, Clone)]
+pub struct SelectionPattern {
+    /// As the file has it.
+    pub text: String,
+    /// Compiled.
+    pub regex: fancy_regex::Regex,
+}
+
+impl PartialEq for SelectionPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Where a header's value comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HeaderMapping {
+    /// `'text'`
+    Static(HeaderValue),
+    /// `integration.response.body` and a JSONPath in it.
+    Body(mapping::Path),
+    /// `context.a.b`
+    Context(Vec<String>),
+    /// `stageVariables.name`
+    StageVariable(String),
+}
+
+impl IntegrationConfig {
+    /// The function that it calls.
+    pub fn function(&self) -> Option<&str> {
+        match self {
+            Self::Function { name, .. } => Some(name),
+            Self::Mock(_) => None,
+            Self::Mapped(mapped) => match &mapped.target {
+                MappedTarget::Function(name) => Some(name),
+                MappedTarget::Mock => None,
+            },
+        }
+    }
 }
 
 /// The mock shorthand: a fixed answer with placeholders.
@@ -365,10 +461,7 @@ impl Config {
 
     /// The functions that routes name, each as often as it is named.
     pub fn functions_in_routes(&self) -> impl Iterator<Item = &str> {
-        self.routes.iter().filter_map(|route| match &route.integration {
-            IntegrationConfig::Function { name, .. } => Some(name.as_str()),
-            IntegrationConfig::Mock(_) => None,
-        })
+        self.routes.iter().filter_map(|route| route.integration.function())
     }
 
     /// The stage variables of the stage that is served.

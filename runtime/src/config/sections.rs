@@ -6,6 +6,7 @@
 mod api;
 mod cors;
 mod functions;
+mod integration;
 mod routes;
 mod server;
 mod tables;

@@ -22,6 +22,11 @@ pub enum IntegrationRequest<'a> {
         /// The event and the invocation's id.
         invocation: Invocation,
     },
+    /// Answers with what it was called with: the mock of the service.
+    Echo {
+        /// The rendered request.
+        payload: String,
+    },
     /// Answers without code.
     Mock {
         /// The answer.
@@ -74,6 +79,7 @@ pub async fn call(
             IntegrationRequest::Function { function, invocation } => {
                 Ok(IntegrationAnswer::Payload(function.invoke(invocation).await?))
             }
+            IntegrationRequest::Echo { payload } => Ok(IntegrationAnswer::Payload(payload)),
             IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,
         }
     };

@@ -7,13 +7,75 @@ mod input;
 mod jsonpath;
 mod util;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use mayfly_velocity::{Context, Key, Map, Value};
+use mayfly_velocity::{Context, Error, Key, Map, Template, Value};
 use serde_json::Map as JsonMap;
 
 use input::Input;
+pub use jsonpath::Path;
 use util::Util;
+
+/// A mapping template of a configuration.
+#[derive(Debug, Clone)]
+pub struct MappingTemplate {
+    text: Arc<str>,
+    template: Arc<Template>,
+}
+
+/// What a rendered template made.
+#[derive(Debug)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// `$context.responseOverride.status`, if it was set.
+    pub status: Option<String>,
+    /// `$context.responseOverride.header`
+    pub headers: Vec<(String, String)>,
+}
+
+impl MappingTemplate {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// With line and column within it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Ok(Self { text: text.into(), template: Arc::new(Template::parse(text)?) })
+    }
+
+    /// Renders the template.
+    ///
+    /// # Errors
+    /// With line and column within it.
+    pub fn render(&self, variables: Variables) -> Result<Rendered, Error> {
+        let mut context = variables.into_context();
+        let text = self.template.render(&mut context)?;
+        let member = |value: Option<Value>, name: &str| match value {
+            Some(Value::Map(map)) => map.get(&Key::Text(name.into())),
+            _ => None,
+        };
+        let response = member(context.get("context").cloned(), "responseOverride");
+        let status = member(response.clone(), "status").and_then(|status| status.to_text().ok());
+        let headers = match member(response, "header") {
+            Some(Value::Map(headers)) => headers
+                .keys()
+                .iter()
+                .filter_map(|key| {
+                    let value = headers.get(key)?.to_text().ok()?;
+                    Some((key.to_value().to_text().ok()?, value))
+                })
+                .collect(),
+            _ => Vec::new(),
+        };
+        Ok(Rendered { text, status, headers })
+    }
+}
+
+impl PartialEq for MappingTemplate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
 
 /// What a template sees of a request or an answer.
 #[derive(Debug, Clone, Default)]

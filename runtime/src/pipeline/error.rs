@@ -50,6 +50,15 @@ pub enum GatewayError {
     /// The integration's answer is not one.
     #[error("malformed proxy response: {0}")]
     Malformed(String),
+    /// No template is for the body's content type, and it may not pass.
+    #[error("no request template is for the content type {0:?}")]
+    UnsupportedMediaType(String),
+    /// A mapping template failed, or made what cannot be used.
+    #[error("{0}")]
+    Mapping(String),
+    /// What a template made for a function is no JSON.
+    #[error("the function's event is not JSON: {0}")]
+    BadEvent(String),
     /// The integration was too slow.
     #[error("the integration took longer than {0:?}")]
     IntegrationTimeout(Duration),
@@ -121,6 +130,19 @@ impl GatewayError {
             (Self::Integration(_) | Self::Malformed(_), Http) => {
                 Row(S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
             }
+            (Self::UnsupportedMediaType(_), _) => {
+                Row(S::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", "BadRequestException")
+            }
+            (Self::Mapping(_), _) => Row(
+                S::INTERNAL_SERVER_ERROR,
+                "Internal server error",
+                "InternalServerErrorException",
+            ),
+            (Self::BadEvent(_), _) => Row(
+                S::BAD_REQUEST,
+                "Could not parse request body into json",
+                "InvalidRequestContentException",
+            ),
             (Self::IntegrationTimeout(_), _) => Row(
                 S::GATEWAY_TIMEOUT,
                 "Endpoint request timed out",
@@ -136,7 +158,10 @@ impl GatewayError {
     pub fn log(&self, request_id: &str, route: &str) {
         match self {
             Self::NoRoute => {}
-            Self::Integration(_) | Self::Malformed(_) | Self::IntegrationTimeout(_) => {
+            Self::Integration(_)
+            | Self::Malformed(_)
+            | Self::Mapping(_)
+            | Self::IntegrationTimeout(_) => {
                 tracing::error!(request_id, route, "{self}");
             }
             _ => tracing::warn!(request_id, route, "{self}"),

@@ -225,6 +225,64 @@ struct IdentityV1<'r> {
     user_arn: (),
 }
 
+fn context_v1<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV1<'r> {
+    let route = request.matched.route;
+    let kind = request.kind();
+    let (request_time, request_time_epoch) = times(request.exchange.time);
+    ContextV1 {
+        account_id: ACCOUNT_ID,
+        api_id: &request.gateway.config.name,
+        authorizer: (kind == ApiKind::Http).then_some(NoAuthorizer { claims: (), scopes: () }),
+        domain_name: domain,
+        domain_prefix: domain_prefix(domain),
+        extended_request_id: extended_id(request.exchange.id),
+        http_method: request.method.as_str(),
+        identity: IdentityV1 {
+            access_key: (),
+            account_id: (),
+            caller: (),
+            cognito_authentication_provider: (),
+            cognito_authentication_type: (),
+            cognito_identity_id: (),
+            cognito_identity_pool_id: (),
+            principal_org_id: (),
+            source_ip: request.connection.client.ip().to_string(),
+            user: (),
+            user_agent: request.header_text(header::USER_AGENT),
+            user_arn: (),
+        },
+        path: request.path,
+        protocol: request.protocol(),
+        request_id: &request.exchange.request_id,
+        request_time,
+        request_time_epoch,
+        resource_id: &route.resource_id,
+        resource_path: &route.resource,
+        stage: &request.gateway.config.stage,
+        deployment_id: short_id(&request.gateway.config.name),
+    }
+}
+
+/// `$context` of mapping templates: what a function knows as its event's
+/// `requestContext`, and the trace's id.
+pub fn template_context(request: &MethodRequest<'_>) -> serde_json::Map<String, serde_json::Value> {
+    let context = serde_json::to_value(context_v1(request, &request.domain_name()));
+    let mut context = match context {
+        Ok(serde_json::Value::Object(context)) => context,
+        _ => serde_json::Map::new(),
+    };
+    context.insert("xrayTraceId".to_owned(), request.exchange.trace_id.as_str().into());
+    context
+}
+
+/// The headers of a request as mapping templates see them.
+pub fn template_headers(request: &MethodRequest<'_>) -> Vec<(String, String)> {
+    headers(request)
+        .into_iter()
+        .map(|(name, value)| (canonical(name), value.into_owned()))
+        .collect()
+}
+
 fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
     let route = request.matched.route;
     let kind = request.kind();
@@ -233,7 +291,6 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))),
     );
     let domain = request.domain_name();
-    let (request_time, request_time_epoch) = times(request.exchange.time);
     let (body, is_base64_encoded) = body(request);
     let path = match kind {
         ApiKind::Rest => Cow::Borrowed(request.path),
@@ -250,38 +307,7 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         multi_value_query_string_parameters: all(query, str::to_owned).some(),
         path_parameters: parameters(request),
         stage_variables: stage_variables(request),
-        request_context: ContextV1 {
-            account_id: ACCOUNT_ID,
-            api_id: &request.gateway.config.name,
-            authorizer: (kind == ApiKind::Http).then_some(NoAuthorizer { claims: (), scopes: () }),
-            domain_name: &domain,
-            domain_prefix: domain_prefix(&domain),
-            extended_request_id: extended_id(request.exchange.id),
-            http_method: request.method.as_str(),
-            identity: IdentityV1 {
-                access_key: (),
-                account_id: (),
-                caller: (),
-                cognito_authentication_provider: (),
-                cognito_authentication_type: (),
-                cognito_identity_id: (),
-                cognito_identity_pool_id: (),
-                principal_org_id: (),
-                source_ip: request.connection.client.ip().to_string(),
-                user: (),
-                user_agent: request.header_text(header::USER_AGENT),
-                user_arn: (),
-            },
-            path: request.path,
-            protocol: request.protocol(),
-            request_id: &request.exchange.request_id,
-            request_time,
-            request_time_epoch,
-            resource_id: &route.resource_id,
-            resource_path: &route.resource,
-            stage: &request.gateway.config.stage,
-            deployment_id: short_id(&request.gateway.config.name),
-        },
+        request_context: context_v1(request, &domain),
         body,
         is_base64_encoded,
     };

@@ -9,28 +9,73 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{error::GatewayError, method_request::MethodRequest};
+use super::{error::GatewayError, mapped_response, method_request::MethodRequest};
 use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::Target,
-    integration::IntegrationAnswer,
+    integration::{IntegrationAnswer, IntegrationError},
+    sandbox::InvokeError,
 };
 
-/// The response that `answer` stands for.
+/// What came back from the integration.
+pub struct Answered {
+    /// The answer; of a function that failed, its error in Lambda's form.
+    pub answer: IntegrationAnswer,
+    /// The error message of a function that failed.
+    error: Option<String>,
+}
+
+impl Answered {
+    /// A function behind mapping templates may fail: its error is an answer
+    /// that selects a response. Anything else that fails ends the request.
+    pub fn of(
+        result: Result<IntegrationAnswer, IntegrationError>,
+        request: &MethodRequest<'_>,
+    ) -> Result<Self, GatewayError> {
+        let error = match result {
+            Ok(answer) => return Ok(Self { answer, error: None }),
+            Err(error) => error,
+        };
+        match (&error, &request.matched.route.target) {
+            (
+                IntegrationError::Invoke(
+                    failed @ (InvokeError::Function(_)
+                    | InvokeError::Trap(_)
+                    | InvokeError::Memory(_)
+                    | InvokeError::Timeout(_)
+                    | InvokeError::ResponseTooLarge { .. }),
+                ),
+                Target::Mapped(_),
+            ) => {
+                let payload = failed.payload(&request.exchange.id.to_string());
+                let message = payload["errorMessage"].as_str().unwrap_or_default().to_owned();
+                let answer = IntegrationAnswer::Payload(payload.to_string());
+                Ok(Self { answer, error: Some(message) })
+            }
+            _ => Err(error.into()),
+        }
+    }
+}
+
+/// The response that an answer stands for.
 ///
 /// # Errors
 /// [`GatewayError::Malformed`] where a function's answer has not the form that
 /// its payload format asks for.
 pub fn into_response(
-    answer: IntegrationAnswer,
+    answered: Answered,
     request: &MethodRequest<'_>,
 ) -> Result<Response<Bytes>, GatewayError> {
-    let (status, headers, body) = match answer {
-        IntegrationAnswer::Http { status, headers, body } => (status, headers, body),
-        IntegrationAnswer::Payload(text) => {
-            let format = match request.matched.route.target {
-                Target::Function { payload, .. } => payload,
-                Target::Mock(_) => PayloadFormat::V2,
+    let (status, headers, body) = match (answered.answer, &request.matched.route.target) {
+        (IntegrationAnswer::Http { status, headers, body }, _) => (status, headers, body),
+        (IntegrationAnswer::Payload(text), Target::Mapped(mapped)) => {
+            let error = answered.error.as_deref();
+            return mapped_response::into_response(mapped, text, error, request);
+        }
+        (IntegrationAnswer::Payload(text), target) => {
+            let format = match target {
+                Target::Function { payload, .. } => *payload,
+                Target::Mock(_) | Target::Mapped(_) => PayloadFormat::V2,
             };
             let value = serde_json::from_str(&text)
                 .map_err(|error| malformed(format!("it is not JSON: {error}")))?;
@@ -38,9 +83,7 @@ pub fn into_response(
                 PayloadFormat::V1 => v1(value)?,
                 PayloadFormat::V2 => v2(value)?,
             };
-            for name in CONNECTION_HEADERS {
-                parts.1.remove(name);
-            }
+            remove_connection_headers(&mut parts.1);
             // What the service says where the function says nothing.
             let default = match request.kind() {
                 ApiKind::Rest => "application/json",
@@ -74,9 +117,16 @@ const CONNECTION_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// The server writes them itself.
+pub fn remove_connection_headers(headers: &mut HeaderMap) {
+    for name in CONNECTION_HEADERS {
+        headers.remove(name);
+    }
+}
+
 /// Headers that an answer may have: far more than any client reads, and less
 /// than what a header map holds.
-const HEADERS_MAX: usize = 1000;
+pub const HEADERS_MAX: usize = 1000;
 
 type ResponseParts = (StatusCode, HeaderMap, Bytes);
 

@@ -11,7 +11,9 @@
 mod cors;
 pub mod error;
 mod event;
+mod integration_request;
 mod integration_response;
+mod mapped_response;
 mod method_request;
 mod trace;
 
@@ -27,9 +29,8 @@ use uuid::Uuid;
 
 use crate::{
     config::ApiKind,
-    gateway::{FunctionState, Gateway, Route, Target},
-    integration::{self, IntegrationRequest},
-    sandbox::Invocation,
+    gateway::{Gateway, Route},
+    integration,
     telemetry::Access,
 };
 use error::GatewayError;
@@ -156,10 +157,11 @@ where
     trace.matched(&matched);
     let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
     trace.method_request(&request);
-    let integration_request = integration_request(gateway, &request)?;
+    let integration_request = integration_request::build(&request)?;
     trace.integration_request(&integration_request);
-    let answer = integration::call(integration_request, request.matched.route.timeout).await?;
-    trace.integration_answer(&answer);
+    let answer = integration::call(integration_request, request.matched.route.timeout).await;
+    let answer = integration_response::Answered::of(answer, &request)?;
+    trace.integration_answer(&answer.answer);
     integration_response::into_response(answer, &request)
 }
 
@@ -174,34 +176,6 @@ impl<'g> Matched<'g> {
             None => Err(GatewayError::NoRoute),
         }
     }
-}
-
-/// What the route's integration is called with.
-fn integration_request<'r>(
-    gateway: &'r Gateway,
-    request: &'r MethodRequest<'_>,
-) -> Result<IntegrationRequest<'r>, GatewayError> {
-    let name = match &request.matched.route.target {
-        Target::Mock(mock) => return Ok(IntegrationRequest::Mock { mock, request }),
-        Target::Function { name, .. } => name,
-    };
-    let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
-    let function = match gateway.functions.get(name) {
-        Some(FunctionState::Ready { function, .. }) => function,
-        Some(FunctionState::Failed { reason }) => {
-            return Err(failed(format!("is not loaded: {reason}")));
-        }
-        None => {
-            let folder = gateway.config.server.handlers.display();
-            return Err(failed(format!("has no file {name}.wasm in {folder}")));
-        }
-    };
-    let invocation = Invocation {
-        event: event::text(request),
-        request_id: request.exchange.id.to_string(),
-        log_id: request.exchange.request_id.clone(),
-    };
-    Ok(IntegrationRequest::Function { function, invocation })
 }
 
 /// The headers by which a client names a request when it reports a problem.

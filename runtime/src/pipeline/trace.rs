@@ -60,6 +60,7 @@ impl Trace {
             IntegrationRequest::Function { function, invocation } => {
                 format!("function {}\n{}", function.name, pretty(&invocation.event))
             }
+            IntegrationRequest::Echo { payload } => format!("mock\n{}", pretty(payload)),
             IntegrationRequest::Mock { .. } => "mock".to_owned(),
         });
     }

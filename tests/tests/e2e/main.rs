@@ -6,6 +6,7 @@ mod cli;
 mod cors;
 mod events;
 mod limits;
+mod mapping;
 mod mocks;
 mod reload;
 mod routing;

@@ -9,7 +9,7 @@ use super::function_name;
 use crate::{
     config::{
         ApiKind, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
-        keys::{MOCK, ROUTE},
+        keys::{INTEGRATION, MOCK, ROUTE},
         read::{Table, Value},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
     },
@@ -20,7 +20,7 @@ use crate::{
 const ROUTE_MS_MAX: u64 = 3_600_000;
 
 /// What the server writes itself.
-const FRAMING: [HeaderName; 5] = [
+pub const FRAMING: [HeaderName; 5] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -81,38 +81,58 @@ fn integration(
     kind: ApiKind,
 ) -> Option<IntegrationConfig> {
     let payload = payload(table, kind);
-    match (table.take("function"), table.take("mock")) {
-        (Some(_), Some(mock)) => {
-            let message = format!("{} has both function and mock", named(key));
-            mock.problem(message, "keep the one that shall answer");
-            None
-        }
-        (None, None) => {
+    let given = (table.take("function"), table.take("mock"), table.take("integration"));
+    if !matches!(given, (Some(_), None, None)) && table.take("payload").is_some() {
+        let message = "payload belongs to a route with a function";
+        table.source.problem(table.key_at("payload"), message, "remove it");
+    }
+    match given {
+        (None, None, None) => {
             let message = format!("nothing answers {}", named(key));
             let hint = "write function = \"NAME\", or mock = { status = 200 }";
             table.source.problem(table.key_at("route"), message, hint);
             None
         }
-        (Some(function), None) => {
-            let name = function.string()?;
-            if let Err(why) = function_name(name.text.strip_suffix(".wasm").unwrap_or(name.text)) {
-                function.problem(format!("function cannot be {:?}", name.text), why);
-                return None;
-            }
-            if let Some(stem) = name.text.strip_suffix(".wasm") {
-                let message = format!("function cannot be {:?}", name.text);
-                function.problem(message, format!("write function = {stem:?}"));
-            }
-            Some(IntegrationConfig::Function { name: name.text.to_owned(), payload })
+        (Some(function), None, None) => {
+            let name = function_of(&function)?;
+            Some(IntegrationConfig::Function { name, payload })
         }
-        (None, Some(mock)) => {
-            if table.take("payload").is_some() {
-                let message = "payload belongs to a route with a function";
-                table.source.problem(table.key_at("payload"), message, "remove it");
-            }
+        (None, Some(mock), None) => {
             Some(IntegrationConfig::Mock(mock_config(&mock.table(&MOCK)?, key)))
         }
+        (None, None, Some(mapped)) => {
+            if kind == ApiKind::Http {
+                let hint = "write kind = \"rest\", or mock = { status = 200 }";
+                mapped.problem("an HTTP API has no mapping templates", hint);
+            }
+            super::integration::mapped(&mapped.table(&INTEGRATION)?)
+        }
+        (function, mock, mapped) => {
+            let names = [("function", &function), ("mock", &mock), ("integration", &mapped)];
+            let names: Vec<&str> =
+                names.iter().filter(|(_, given)| given.is_some()).map(|(name, _)| *name).collect();
+            let message = format!("{} has both {}", named(key), names.join(" and "));
+            if let Some(last) = mapped.or(mock).or(function) {
+                last.problem(message, "keep the one that shall answer");
+            }
+            None
+        }
     }
+}
+
+/// The name of a function that a key gives.
+pub fn function_of(function: &Value<'_>) -> Option<String> {
+    let name = function.string()?;
+    let stem = name.text.strip_suffix(".wasm");
+    if let Err(why) = function_name(stem.unwrap_or(name.text)) {
+        function.problem(format!("function cannot be {:?}", name.text), why);
+        return None;
+    }
+    if let Some(stem) = stem {
+        let message = format!("function cannot be {:?}", name.text);
+        function.problem(message, format!("write function = {stem:?}"));
+    }
+    Some(name.text.to_owned())
 }
 
 fn named(key: Option<&RouteKey>) -> String {
