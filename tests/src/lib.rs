@@ -258,9 +258,15 @@ impl Drop for Gateway {
     }
 }
 
-/// A client without proxies, which keeps connections alive.
+/// A client without proxies, which keeps connections alive and follows no
+/// redirect: what a test asks for is what it looks at.
 pub fn client() -> Client {
-    Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(PATIENCE)
+        .build()
+        .expect("a client")
 }
 
 /// A response, read whole.

@@ -134,6 +134,7 @@ fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {
             .backtrack_limit(BACKTRACKS_MAX)
             .delegate_size_limit(PATTERN_BYTES_MAX)
             .build()
+            .map_err(|error| error.to_string())
     };
     // First by itself, so that an error's position is the user's.
     match build(text).and_then(|_| build(&format!("^(?:{text})\\z"))) {
