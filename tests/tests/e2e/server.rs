@@ -146,7 +146,7 @@ fn a_stopping_gateway_finishes_what_it_has_begun() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let idle = connect(&gateway);
     // The request is in flight once its connection has been accepted.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(1));
     gateway.signal("TERM");
     gateway.wait_for_log("stopping");
     gateway.wait("refused connection", || TcpStream::connect(&gateway.address).is_err());
@@ -161,7 +161,7 @@ fn a_second_signal_stops_at_once() {
     let mut gateway = Project::with_config(config).serve();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(1));
     let began = Instant::now();
     gateway.signal("INT");
     gateway.wait_for_log("stopping");
@@ -176,7 +176,7 @@ fn a_drain_has_an_end() {
     let mut gateway = Project::with_config(config).serve();
     let mut stream = connect(&gateway);
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_secs(1));
     gateway.signal("TERM");
     gateway.wait_for_log("1 connections cut off");
     gateway.wait_for_end();
