@@ -45,20 +45,52 @@ Environment: MAYFLY_LOG chooses what is logged to standard error (error, warn, i
 #[derive(Subcommand)]
 enum Command {
     /// Serves the API until SIGTERM or ctrl-C
+    #[command(after_help = "\
+Examples:
+  mayfly serve                              serves ./handlers, and ./gateway.toml if there is one
+  mayfly serve --config api.toml --listen 127.0.0.1:0
+
+Prints `listening on http://ADDR`, then `admin on http://ADDR`; logs go to standard error.")]
     Serve(ConfigArguments),
     /// Checks configuration and handlers, and reports every problem
+    #[command(after_help = "\
+Example:
+  mayfly check --config api.toml            exits with 0, or with 2 and every problem with its line")]
     Check(ConfigArguments),
     /// Lists the routes that would be served
     Routes(ConfigArguments),
     /// Sends one request through the whole pipeline and shows each stage
+    #[command(after_help = "\
+Examples:
+  mayfly test GET '/pets/7?verbose=yes' -H 'Accept: application/json'
+  mayfly test POST /messages -H 'Content-Type: application/json' --body @message.json")]
     Test(test::Arguments),
     /// Invokes one function with an event
+    #[command(after_help = "\
+Examples:
+  mayfly invoke hello --payload '{\"httpMethod\": \"GET\", \"path\": \"/hello\"}'
+  mayfly invoke nightly --type Event --payload @event.json
+
+Exits with 1 if the function fails; its error is printed as Lambda's Invoke answers it.")]
     Invoke(invoke::Arguments),
     /// Tries a mapping template without a gateway
+    #[command(after_help = "\
+Examples:
+  mayfly render pet.vtl --request '{\"body\": {\"name\": \"Rex\"}, \"path\": {\"id\": \"7\"}}'
+  echo '$greeting, $input.params(\"name\")' | mayfly render - --vars '{\"greeting\": \"Hi\"}'
+
+A template that fails exits with 1 and FILE:LINE:COLUMN.")]
     Render(render::Arguments),
     /// Begins a handler: a folder with a crate that builds and a test that passes
+    #[command(after_help = "\
+Example:
+  mayfly new greet && mayfly build greet && mayfly serve")]
     New(new::Arguments),
     /// Builds handlers and puts their .wasm files where they are served
+    #[command(after_help = "\
+Examples:
+  mayfly build greet                        builds handlers/greet.wasm
+  mayfly build --setup greet                installs what is missing first")]
     Build(build::Arguments),
 }
 
