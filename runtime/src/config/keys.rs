@@ -21,6 +21,7 @@ pub static ROOT: Section = Section {
         "admin",
         "drop_in",
         "cors",
+        "gateway_responses",
         "stages",
         "limits",
         "pools",
@@ -105,13 +106,16 @@ pub static INTEGRATION: Section = Section {
     keys: &["type", "function", "passthrough_behavior", "request_templates", "responses"],
 };
 
+pub static GATEWAY_RESPONSE: Section =
+    Section { title: "[gateway_responses.TYPE]", keys: &["status", "templates", "headers"] };
+
 pub static RESPONSE: Section = Section {
     title: "an entry of an integration's responses",
     keys: &["status", "pattern", "templates", "headers"],
 };
 
 /// All of them, in the order of the documentation.
-pub static SECTIONS: [&Section; 13] = [
+pub static SECTIONS: [&Section; 14] = [
     &ROOT,
     &CORS,
     &STAGE,
@@ -125,6 +129,7 @@ pub static SECTIONS: [&Section; 13] = [
     &MOCK,
     &INTEGRATION,
     &RESPONSE,
+    &GATEWAY_RESPONSE,
 ];
 
 /// What to do about a key that `section` does not have.

@@ -50,6 +50,8 @@ pub struct Config {
     pub drop_in: bool,
     /// CORS for the whole API.
     pub cors: Option<CorsConfig>,
+    /// `[gateway_responses.TYPE]`: what the gateway itself answers.
+    pub gateway_responses: BTreeMap<String, GatewayResponseConfig>,
     /// Limits on requests and responses.
     pub limits: Limits,
     /// Routes in the order of the file.
@@ -212,6 +214,17 @@ pub struct IntegrationResponseConfig {
     pub headers: Vec<(HeaderName, HeaderMapping)>,
 }
 
+/// One `[gateway_responses.TYPE]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayResponseConfig {
+    /// The status code instead of the type's own.
+    pub status: Option<http::StatusCode>,
+    /// Templates of the body by content type, in lower case.
+    pub templates: Vec<(String, MappingTemplate)>,
+    /// Headers in the order of the file.
+    pub headers: Vec<(HeaderName, HeaderMapping)>,
+}
+
 /// A regular expression that has to match as a whole.
 #[derive(Debug, Clone)]
 pub struct SelectionPattern {
@@ -238,6 +251,8 @@ pub enum HeaderMapping {
     Context(Vec<String>),
     /// `stageVariables.name`
     StageVariable(String),
+    /// `method.request.header.name`
+    RequestHeader(HeaderName),
 }
 
 impl IntegrationConfig {

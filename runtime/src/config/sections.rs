@@ -107,6 +107,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         stages,
         drop_in: root.boolean("drop_in", true),
         cors: cors::cors(root),
+        gateway_responses: integration::gateway_responses(root, kind),
         routes: routes::routes(root, kind, limits.integration_timeout),
         limits,
         function_default,

@@ -17,7 +17,7 @@ pub use jsonpath::Path;
 use util::Util;
 
 /// A mapping template of a configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MappingTemplate {
     text: Arc<str>,
     template: Arc<Template>,
@@ -68,6 +68,12 @@ impl MappingTemplate {
             _ => Vec::new(),
         };
         Ok(Rendered { text, status, headers })
+    }
+}
+
+impl std::fmt::Debug for MappingTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MappingTemplate").field(&self.text).finish()
     }
 }
 

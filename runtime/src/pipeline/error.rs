@@ -154,6 +154,31 @@ impl GatewayError {
         }
     }
 
+    /// The type of gateway response that it is; the defaults stand for those
+    /// that the service has no type for.
+    pub fn response_type(&self) -> &'static str {
+        match self {
+            Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
+            Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
+            Self::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
+            Self::Mapping(_) => "API_CONFIGURATION_ERROR",
+            Self::Integration(_) | Self::Malformed(_) => "INTEGRATION_FAILURE",
+            Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",
+            Self::Throttled(_) => "THROTTLED",
+            Self::BadRequest(_)
+            | Self::BodyBroken(_)
+            | Self::UriTooLong { .. }
+            | Self::HeadersTooLarge(_)
+            | Self::BodyTimeout(_)
+            | Self::BadEvent(_) => "DEFAULT_4XX",
+        }
+    }
+
+    /// What the client is told.
+    pub fn message(&self, kind: ApiKind) -> &'static str {
+        self.row(kind).1
+    }
+
     /// Writes the reason, which the client is not told.
     pub fn log(&self, request_id: &str, route: &str) {
         match self {
@@ -169,7 +194,7 @@ impl GatewayError {
     }
 
     /// The response that the client gets.
-    pub fn into_response(self, kind: ApiKind) -> Response<Bytes> {
+    pub fn to_response(&self, kind: ApiKind) -> Response<Bytes> {
         let Row(status, message, exception) = self.row(kind);
         let mut response = Response::new(Bytes::from(json!({ "message": message }).to_string()));
         *response.status_mut() = status;

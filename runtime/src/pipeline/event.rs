@@ -11,7 +11,10 @@ use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use time::{OffsetDateTime, macros::format_description};
 
-use super::{TRACE_ID, extended_id, method_request::MethodRequest};
+use super::{
+    TRACE_ID, extended_id,
+    method_request::{About, MethodRequest, header_text},
+};
 use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::{ACCOUNT_ID, Target, short_id},
@@ -225,18 +228,17 @@ struct IdentityV1<'r> {
     user_arn: (),
 }
 
-fn context_v1<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV1<'r> {
-    let route = request.matched.route;
-    let kind = request.kind();
-    let (request_time, request_time_epoch) = times(request.exchange.time);
+fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
+    let kind = about.gateway.config.kind;
+    let (request_time, request_time_epoch) = times(about.exchange.time);
     ContextV1 {
         account_id: ACCOUNT_ID,
-        api_id: &request.gateway.config.name,
+        api_id: &about.gateway.config.name,
         authorizer: (kind == ApiKind::Http).then_some(NoAuthorizer { claims: (), scopes: () }),
         domain_name: domain,
         domain_prefix: domain_prefix(domain),
-        extended_request_id: extended_id(request.exchange.id),
-        http_method: request.method.as_str(),
+        extended_request_id: extended_id(about.exchange.id),
+        http_method: about.method.as_str(),
         identity: IdentityV1 {
             access_key: (),
             account_id: (),
@@ -246,32 +248,32 @@ fn context_v1<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV1<
             cognito_identity_id: (),
             cognito_identity_pool_id: (),
             principal_org_id: (),
-            source_ip: request.connection.client.ip().to_string(),
+            source_ip: about.connection.client.ip().to_string(),
             user: (),
-            user_agent: request.header_text(header::USER_AGENT),
+            user_agent: header_text(about.headers, header::USER_AGENT),
             user_arn: (),
         },
-        path: request.path,
-        protocol: request.protocol(),
-        request_id: &request.exchange.request_id,
+        path: about.path,
+        protocol: about.protocol(),
+        request_id: &about.exchange.request_id,
         request_time,
         request_time_epoch,
-        resource_id: &route.resource_id,
-        resource_path: &route.resource,
-        stage: &request.gateway.config.stage,
-        deployment_id: short_id(&request.gateway.config.name),
+        resource_id: about.route.map_or("", |route| &route.resource_id),
+        resource_path: about.route.map_or("", |route| &route.resource),
+        stage: &about.gateway.config.stage,
+        deployment_id: short_id(&about.gateway.config.name),
     }
 }
 
 /// `$context` of mapping templates: what a function knows as its event's
 /// `requestContext`, and the trace's id.
-pub fn template_context(request: &MethodRequest<'_>) -> serde_json::Map<String, serde_json::Value> {
-    let context = serde_json::to_value(context_v1(request, &request.domain_name()));
+pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json::Value> {
+    let context = serde_json::to_value(context_v1(about, &about.domain_name()));
     let mut context = match context {
         Ok(serde_json::Value::Object(context)) => context,
         _ => serde_json::Map::new(),
     };
-    context.insert("xrayTraceId".to_owned(), request.exchange.trace_id.as_str().into());
+    context.insert("xrayTraceId".to_owned(), about.exchange.trace_id.as_str().into());
     context
 }
 
@@ -307,7 +309,7 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         multi_value_query_string_parameters: all(query, str::to_owned).some(),
         path_parameters: parameters(request),
         stage_variables: stage_variables(request),
-        request_context: context_v1(request, &domain),
+        request_context: context_v1(&request.about(), &domain),
         body,
         is_base64_encoded,
     };

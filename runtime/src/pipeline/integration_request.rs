@@ -95,7 +95,7 @@ pub fn variables(request: &MethodRequest<'_>, body: String) -> Variables {
         path: request.matched.parameters.clone(),
         query: request.query.clone(),
         headers: event::template_headers(request),
-        context: event::template_context(request),
+        context: event::template_context(&request.about()),
         stage_variables: request.gateway.config.stage_variables().cloned().unwrap_or_default(),
     }
 }

@@ -10,9 +10,12 @@ use super::{
     event,
     integration_request::variables,
     integration_response::{HEADERS_MAX, remove_connection_headers},
-    method_request::MethodRequest,
+    method_request::{About, MethodRequest, header_text},
 };
-use crate::config::{HeaderMapping, IntegrationResponseConfig, MappedConfig, MappedTarget};
+use crate::{
+    config::{HeaderMapping, IntegrationResponseConfig, MappedConfig, MappedTarget},
+    mapping::MappingTemplate,
+};
 
 /// Makes the response of what the integration answered; `error` is the error
 /// message of a function that failed.
@@ -75,13 +78,15 @@ fn respond(
 ) -> Result<Response<Bytes>, GatewayError> {
     let mut status = selected.status;
     let mut headers = HeaderMap::new();
-    let content_type = accepted(selected, request);
+    let content_type = accepted(&selected.templates, request.headers);
     let name = content_type.unwrap_or("application/json");
     if let Ok(value) = HeaderValue::from_str(name) {
         headers.insert(header::CONTENT_TYPE, value);
     }
+    let about = request.about();
+    let context = Value::Object(event::template_context(&about));
     for (name, mapping) in &selected.headers {
-        if let Some(value) = header_value(mapping, &body, request) {
+        if let Some(value) = header_value(mapping, &body, &context, &about) {
             headers.insert(name, value);
         }
     }
@@ -110,22 +115,23 @@ fn respond(
 }
 
 /// The content type of the template that the client accepts, else of the first.
-fn accepted<'r>(
-    selected: &'r IntegrationResponseConfig,
-    request: &MethodRequest<'_>,
-) -> Option<&'r str> {
-    let accept = request.header_text(header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
+pub fn accepted<'t>(
+    templates: &'t [(String, MappingTemplate)],
+    headers: &HeaderMap,
+) -> Option<&'t str> {
+    let accept = header_text(headers, header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
     let essences = accept.split(',').filter_map(|part| part.split(';').next()).map(str::trim);
-    let own = |wanted: &str| selected.templates.iter().find(|(own, _)| own == wanted);
-    let found = essences.filter_map(own).next().or(selected.templates.first());
+    let own = |wanted: &str| templates.iter().find(|(own, _)| own == wanted);
+    let found = essences.filter_map(own).next().or(templates.first());
     found.map(|(content_type, _)| content_type.as_str())
 }
 
 /// A mapping's value; one that leads to nothing sets no header.
-fn header_value(
+pub fn header_value(
     mapping: &HeaderMapping,
     body: &str,
-    request: &MethodRequest<'_>,
+    context: &Value,
+    about: &About<'_>,
 ) -> Option<HeaderValue> {
     let text = match mapping {
         HeaderMapping::Static(value) => return Some(value.clone()),
@@ -134,16 +140,16 @@ fn header_value(
             plain(&path.find(&body).ok()??)
         }
         HeaderMapping::Context(path) => {
-            let context = Value::Object(event::template_context(request));
-            let found = path.iter().try_fold(&context, |value, name| value.get(name))?;
+            let found = path.iter().try_fold(context, |value, name| value.get(name))?;
             if found.is_null() {
                 return None;
             }
             plain(found)
         }
         HeaderMapping::StageVariable(name) => {
-            request.gateway.config.stage_variables()?.get(name)?.clone()
+            about.gateway.config.stage_variables()?.get(name)?.clone()
         }
+        HeaderMapping::RequestHeader(name) => return about.headers.get(name).cloned(),
     };
     HeaderValue::from_str(&text).ok()
 }

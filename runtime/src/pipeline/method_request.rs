@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use super::{Connection, Exchange, Matched, error::GatewayError};
 use crate::{
     config::{ApiKind, template::Lookup},
-    gateway::Gateway,
+    gateway::{Gateway, Route},
 };
 
 /// A request that a route took.
@@ -70,16 +70,60 @@ impl<'g> MethodRequest<'g> {
 
     /// The host that the client named, without its port.
     pub fn domain_name(&self) -> String {
+        self.about().domain_name()
+    }
+
+    /// A header's text.
+    pub fn header_text(&self, name: impl header::AsHeaderName) -> Option<Cow<'_, str>> {
+        header_text(self.headers, name)
+    }
+
+    /// The protocol as events name it.
+    pub fn protocol(&self) -> &'static str {
+        self.about().protocol()
+    }
+
+    /// What is known of the request without its body.
+    pub fn about(&self) -> About<'_> {
+        About {
+            gateway: self.gateway,
+            connection: self.connection,
+            exchange: self.exchange,
+            route: Some(self.matched.route),
+            method: self.method,
+            version: self.version,
+            path: self.path,
+            headers: self.headers,
+        }
+    }
+
+    /// Which kind of API this is a request to.
+    pub fn kind(&self) -> ApiKind {
+        self.gateway.config.kind
+    }
+}
+
+/// What is known of a request without its body, and perhaps without a route.
+#[derive(Clone, Copy)]
+pub struct About<'g> {
+    pub gateway: &'g Gateway,
+    pub connection: Connection,
+    pub exchange: &'g Exchange,
+    pub route: Option<&'g Route>,
+    pub method: &'g Method,
+    pub version: Version,
+    pub path: &'g str,
+    pub headers: &'g HeaderMap,
+}
+
+impl About<'_> {
+    /// The host that the client named, without its port.
+    pub fn domain_name(&self) -> String {
         let host = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
         match host.and_then(|host| host.parse::<http::uri::Authority>().ok()) {
             Some(authority) => authority.host().to_owned(),
             None => self.connection.local.ip().to_string(),
         }
-    }
-
-    /// A header's text.
-    pub fn header_text(&self, name: impl header::AsHeaderName) -> Option<Cow<'_, str>> {
-        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// The protocol as events name it.
@@ -90,11 +134,11 @@ impl<'g> MethodRequest<'g> {
             _ => "HTTP/1.1",
         }
     }
+}
 
-    /// Which kind of API this is a request to.
-    pub fn kind(&self) -> ApiKind {
-        self.gateway.config.kind
-    }
+/// A header's text.
+pub fn header_text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<Cow<'_, str>> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
 fn check_head(gateway: &Gateway, parts: &Parts) -> Result<(), GatewayError> {

@@ -11,6 +11,7 @@
 mod cors;
 pub mod error;
 mod event;
+mod gateway_response;
 mod integration_request;
 mod integration_response;
 mod mapped_response;
@@ -34,7 +35,7 @@ use crate::{
     telemetry::Access,
 };
 use error::GatewayError;
-use method_request::MethodRequest;
+use method_request::{About, MethodRequest};
 pub use trace::{Step, Trace};
 
 /// Where a request came from and where it arrived.
@@ -111,15 +112,26 @@ where
     let kind = gateway.config.kind;
     let exchange = Exchange::new(kind, &parts.headers);
 
-    let mut route = "-";
+    let mut route = None;
     let outcome = match cors::preflight(gateway, &parts) {
         Some(answer) => Ok(answer),
         None => run(gateway, connection, &parts, body, &exchange, &mut route, trace).await,
     };
+    let key = route.map_or("-", |route: &Route| &route.key);
     let mut response = outcome.unwrap_or_else(|error| {
-        error.log(&exchange.request_id, route);
+        error.log(&exchange.request_id, key);
         trace.note("gateway response", || error.to_string());
-        error.into_response(kind)
+        let about = About {
+            gateway,
+            connection,
+            exchange: &exchange,
+            route,
+            method: &parts.method,
+            version: parts.version,
+            path: parts.uri.path(),
+            headers: &parts.headers,
+        };
+        gateway_response::respond(&error, &about)
     });
     cors::finish(gateway, &parts, &mut response);
     identify(kind, &exchange, &mut response);
@@ -129,7 +141,7 @@ where
         request_id: &exchange.request_id,
         method: parts.method.as_str(),
         path: parts.uri.path(),
-        route,
+        route: key,
         status: response.status().as_u16(),
         bytes: response.body().len(),
         latency: started.elapsed(),
@@ -145,7 +157,7 @@ async fn run<'g, B>(
     parts: &Parts,
     body: B,
     exchange: &Exchange,
-    route: &mut &'g str,
+    route: &mut Option<&'g Route>,
     trace: &mut Trace,
 ) -> Result<Response<Bytes>, GatewayError>
 where
@@ -153,7 +165,7 @@ where
     B::Error: std::error::Error,
 {
     let matched = Matched::find(gateway, parts)?;
-    *route = &matched.route.key;
+    *route = Some(matched.route);
     trace.matched(&matched);
     let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
     trace.method_request(&request);

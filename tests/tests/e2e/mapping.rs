@@ -204,3 +204,44 @@ fn test_shows_what_the_templates_made() {
     let text = String::from_utf8_lossy(&routes.stdout).into_owned();
     assert!(text.contains("POST /pets/{id}  mock with templates"), "{text}");
 }
+
+#[test]
+fn gateway_responses_are_the_user_s_own() {
+    let gateway = gateway(
+        r#"
+[gateway_responses.DEFAULT_4XX]
+headers = { access-control-allow-origin = "'*'", x-origin = "method.request.header.origin", x-type = "context.error.responseType" }
+
+[gateway_responses.MISSING_AUTHENTICATION_TOKEN]
+status = 404
+headers = { x-id = "context.requestId" }
+templates = { "application/json" = '{"error": $context.error.messageString, "path": "$context.path", "stage": "$context.stage"}' }
+
+[gateway_responses.INTEGRATION_FAILURE]
+status = 503
+templates = { "text/plain" = "$context.error.responseType of $context.resourcePath" }
+
+[limits]
+body_bytes_max = 10
+"#,
+    );
+    let unknown = gateway.get("/no/such");
+    assert_eq!(unknown.status, 404);
+    assert_eq!(
+        unknown.json(),
+        json!({ "error": "Missing Authentication Token", "path": "/no/such", "stage": "test" })
+    );
+    assert_eq!(unknown.header("x-id"), unknown.header("x-amzn-requestid"));
+    assert_eq!(unknown.header("access-control-allow-origin"), None);
+
+    let request = gateway.request("POST", "/probe").header("origin", "https://a.b");
+    let long = Answer::of(request.body("longer than ten bytes"));
+    assert_eq!((long.status, long.json()), (413, json!({ "message": "Request Too Long" })));
+    assert_eq!(long.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(long.header("x-origin"), Some("https://a.b"));
+    assert_eq!(long.header("x-type"), Some("REQUEST_TOO_LARGE"));
+
+    let failed = gateway.get("/probe?do=error");
+    assert_eq!((failed.status, failed.text().as_str()), (503, "INTEGRATION_FAILURE of /probe"));
+    assert_eq!(failed.header("content-type"), Some("text/plain"));
+}

@@ -1,6 +1,6 @@
 //! `[route.integration]`: a mock or a function behind mapping templates.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fancy_regex::RegexBuilder;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -8,9 +8,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::routes::{FRAMING, function_of};
 use crate::{
     config::{
-        HeaderMapping, IntegrationConfig, IntegrationResponseConfig, MappedConfig, MappedTarget,
-        Passthrough, SelectionPattern,
-        keys::RESPONSE,
+        ApiKind, GatewayResponseConfig, HeaderMapping, IntegrationConfig,
+        IntegrationResponseConfig, MappedConfig, MappedTarget, Passthrough, SelectionPattern,
+        keys::{GATEWAY_RESPONSE, RESPONSE, closest},
         read::{Entry, Table, Value},
     },
     mapping::{self, MappingTemplate},
@@ -121,7 +121,7 @@ fn responses(table: &Table<'_>) -> Vec<IntegrationResponseConfig> {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
             pattern,
             templates: templates(&response, "templates"),
-            headers: headers(&response),
+            headers: headers(&response, Source::Integration),
         });
     }
     responses
@@ -147,7 +147,7 @@ fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {
     }
 }
 
-fn headers(table: &Table<'_>) -> Vec<(HeaderName, HeaderMapping)> {
+fn headers(table: &Table<'_>, source: Source) -> Vec<(HeaderName, HeaderMapping)> {
     let mut headers = Vec::new();
     for Entry { name, value } in table.entries("headers", "write { x-name = \"'text'\" }") {
         let Ok(header) = HeaderName::from_bytes(name.text.as_bytes()) else {
@@ -161,7 +161,7 @@ fn headers(table: &Table<'_>) -> Vec<(HeaderName, HeaderMapping)> {
             continue;
         }
         let Some(text) = value.string() else { continue };
-        match header_mapping(text.text) {
+        match header_mapping(text.text, source) {
             Ok(mapping) => headers.push((header, mapping)),
             Err((message, hint)) => value.problem(format!("{}: {message}", value.path), hint),
         }
@@ -169,26 +169,46 @@ fn headers(table: &Table<'_>) -> Vec<(HeaderName, HeaderMapping)> {
     headers
 }
 
+/// What a mapping may read beside `context` and `stageVariables`.
+#[derive(Clone, Copy, PartialEq)]
+enum Source {
+    /// An integration's answer.
+    Integration,
+    /// The request: there is no answer.
+    Request,
+}
+
 /// A mapping expression of API Gateway.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/request-response-data-mappings.html>
-fn header_mapping(text: &str) -> Result<HeaderMapping, (String, &'static str)> {
-    let hint = "write 'text' in single quotes, integration.response.body.a.b, context.a or stageVariables.a";
+fn header_mapping(text: &str, source: Source) -> Result<HeaderMapping, (String, &'static str)> {
+    let hint = match source {
+        Source::Integration => {
+            "write 'text' in single quotes, integration.response.body.a.b, context.a or stageVariables.a"
+        }
+        Source::Request => {
+            "write 'text' in single quotes, method.request.header.a, context.a or stageVariables.a"
+        }
+    };
+    let integration = text.strip_prefix("integration.response.");
     if let Some(inner) = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
         let value = HeaderValue::from_str(inner);
         return value.map(HeaderMapping::Static).map_err(|_| {
             (format!("{inner:?} is not the value of a header"), "remove control characters")
         });
     }
-    if text == "integration.response.body" {
-        return path("$").map(HeaderMapping::Body);
+    if let (Some(rest), Source::Integration) = (integration, source) {
+        return match rest.strip_prefix("body") {
+            Some("") => path("$").map(HeaderMapping::Body),
+            Some(rest) if rest.starts_with('.') => path(&rest[1..]).map(HeaderMapping::Body),
+            _ => Err((format!("{text}: neither a mock nor a function answers with that"), hint)),
+        };
     }
-    if let Some(rest) = text.strip_prefix("integration.response.body.") {
-        return path(rest).map(HeaderMapping::Body);
-    }
-    if text.starts_with("integration.response.header.") {
-        let message = format!("{text}: neither a mock nor a function answers with headers");
-        return Err((message, hint));
+    if let (Some(name), Source::Request) = (text.strip_prefix("method.request.header."), source) {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        return name
+            .map(HeaderMapping::RequestHeader)
+            .map_err(|_| (format!("{text:?} names no header"), hint));
     }
     if let Some(rest) = text.strip_prefix("stageVariables.").filter(|rest| !rest.is_empty()) {
         return Ok(HeaderMapping::StageVariable(rest.to_owned()));
@@ -199,6 +219,50 @@ fn header_mapping(text: &str) -> Result<HeaderMapping, (String, &'static str)> {
         }
         _ => Err((format!("{text:?} is not a mapping expression"), hint)),
     }
+}
+
+/// The types of gateway response that can come about.
+const RESPONSE_TYPES: [&str; 9] = [
+    "API_CONFIGURATION_ERROR",
+    "DEFAULT_4XX",
+    "DEFAULT_5XX",
+    "INTEGRATION_FAILURE",
+    "INTEGRATION_TIMEOUT",
+    "MISSING_AUTHENTICATION_TOKEN",
+    "REQUEST_TOO_LARGE",
+    "THROTTLED",
+    "UNSUPPORTED_MEDIA_TYPE",
+];
+
+/// `[gateway_responses.TYPE]`
+pub fn gateway_responses(
+    root: &Table<'_>,
+    kind: ApiKind,
+) -> BTreeMap<String, GatewayResponseConfig> {
+    let mut responses = BTreeMap::new();
+    if let Some(given) = root.take("gateway_responses").filter(|_| kind == ApiKind::Http) {
+        given.problem("an HTTP API has no gateway responses", "write kind = \"rest\"");
+    }
+    for Entry { name, value } in root.entries("gateway_responses", "write [gateway_responses.TYPE]")
+    {
+        if !RESPONSE_TYPES.contains(&name.text) {
+            let message = format!("there is no gateway response {:?}", name.text);
+            let hint = match closest(name.text, &RESPONSE_TYPES) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("those that are sent are {}", RESPONSE_TYPES.join(", ")),
+            };
+            root.source.problem(name.at, message, hint);
+        }
+        let Some(table) = value.table(&GATEWAY_RESPONSE) else { continue };
+        let status = table.take("status").and_then(|value| value.integer(200..=599, ""));
+        let response = GatewayResponseConfig {
+            status: status.and_then(|status| StatusCode::from_u16(status as u16).ok()),
+            templates: templates(&table, "templates"),
+            headers: headers(&table, Source::Request),
+        };
+        responses.insert(name.text.to_owned(), response);
+    }
+    responses
 }
 
 fn path(text: &str) -> Result<mapping::Path, (String, &'static str)> {

@@ -1,0 +1,77 @@
+//! Gateway responses: what a client gets when the gateway itself answers,
+//! as the configuration has it, else as the service has it.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gatewayResponse-definition.html>
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use serde_json::{Value, json};
+
+use super::{
+    error::GatewayError,
+    event,
+    mapped_response::{accepted, header_value},
+    method_request::About,
+};
+use crate::{config::GatewayResponseConfig, mapping::Variables};
+
+/// The response to an error.
+pub fn respond(error: &GatewayError, about: &About<'_>) -> Response<Bytes> {
+    let config = &about.gateway.config;
+    let mut response = error.to_response(config.kind);
+    let default = if response.status().is_server_error() { "DEFAULT_5XX" } else { "DEFAULT_4XX" };
+    let own = |name: &str| config.gateway_responses.get(name);
+    if let Some(own) = own(error.response_type()).or_else(|| own(default)) {
+        apply(own, error, about, &mut response);
+    }
+    response
+}
+
+fn apply(
+    own: &GatewayResponseConfig,
+    error: &GatewayError,
+    about: &About<'_>,
+    response: &mut Response<Bytes>,
+) {
+    let message = error.message(about.gateway.config.kind);
+    let mut context = event::template_context(about);
+    context.insert(
+        "error".to_owned(),
+        json!({
+            "message": message,
+            "messageString": Value::from(message).to_string(),
+            "responseType": error.response_type(),
+        }),
+    );
+    if let Some(status) = own.status {
+        *response.status_mut() = status;
+    }
+    let content_type = accepted(&own.templates, about.headers);
+    let template = own.templates.iter().find(|(name, _)| Some(name.as_str()) == content_type);
+    if let Some((name, template)) = template {
+        let variables = Variables {
+            context: context.clone(),
+            stage_variables: about.gateway.config.stage_variables().cloned().unwrap_or_default(),
+            ..Variables::default()
+        };
+        match template.render(variables) {
+            Ok(rendered) => {
+                *response.body_mut() = Bytes::from(rendered.text);
+                if let Ok(name) = HeaderValue::from_str(name) {
+                    response.headers_mut().insert(header::CONTENT_TYPE, name);
+                }
+            }
+            // What went wrong first is still answered, in the service's words.
+            Err(reason) => {
+                let kind = error.response_type();
+                tracing::error!("the template of the gateway response {kind}: {reason}");
+            }
+        }
+    }
+    let context = Value::Object(context);
+    for (name, mapping) in &own.headers {
+        if let Some(value) = header_value(mapping, "", &context, about) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
