@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::Method;
 
 use crate::{
-    config::{ApiKind, Config, IntegrationConfig, MappedConfig, MockConfig, PayloadFormat},
+    config::{
+        ApiKind, Config, IntegrationConfig, MappedConfig, MockConfig, PayloadFormat,
+        ValidationConfig,
+    },
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -73,6 +76,8 @@ pub struct Route {
     pub drop_in: bool,
     /// The method, where it is one.
     pub method: Option<Method>,
+    /// What a request has to have.
+    pub validation: Option<Arc<ValidationConfig>>,
     /// What answers.
     pub target: Target,
     /// How long that may take.
@@ -112,7 +117,9 @@ impl Gateway {
                     IntegrationConfig::Mock(mock) => Target::Mock(mock.clone()),
                     IntegrationConfig::Mapped(mapped) => Target::Mapped(Arc::clone(mapped)),
                 };
-                (route.key.clone(), Route::new(&route.key, target, route.timeout, false))
+                let mut own = Route::new(&route.key, target, route.timeout, false);
+                own.validation.clone_from(&route.validation);
+                (route.key.clone(), own)
             })
             .collect();
         if config.drop_in {
@@ -165,6 +172,7 @@ impl Route {
                 RouteKey::Path(RouteMethod::Only(method), _) => Some(method.clone()),
                 _ => None,
             },
+            validation: None,
             target,
             timeout,
         }

@@ -22,6 +22,7 @@ pub static ROOT: Section = Section {
         "drop_in",
         "cors",
         "gateway_responses",
+        "models",
         "stages",
         "limits",
         "pools",
@@ -95,8 +96,19 @@ pub static INDEX: Section =
 
 pub static ROUTE: Section = Section {
     title: "[[route]]",
-    keys: &["route", "function", "mock", "integration", "payload", "timeout_ms"],
+    keys: &[
+        "route",
+        "function",
+        "mock",
+        "integration",
+        "request_models",
+        "required_parameters",
+        "payload",
+        "timeout_ms",
+    ],
 };
+
+pub static MODEL: Section = Section { title: "[models.NAME]", keys: &["schema"] };
 
 pub static MOCK: Section =
     Section { title: "a route's mock", keys: &["status", "headers", "body", "json", "delay_ms"] };
@@ -115,7 +127,7 @@ pub static RESPONSE: Section = Section {
 };
 
 /// All of them, in the order of the documentation.
-pub static SECTIONS: [&Section; 14] = [
+pub static SECTIONS: [&Section; 15] = [
     &ROOT,
     &CORS,
     &STAGE,
@@ -130,6 +142,7 @@ pub static SECTIONS: [&Section; 14] = [
     &INTEGRATION,
     &RESPONSE,
     &GATEWAY_RESPONSE,
+    &MODEL,
 ];
 
 /// What to do about a key that `section` does not have.

@@ -144,10 +144,55 @@ pub struct RouteConfig {
     pub key: RouteKey,
     /// What answers.
     pub integration: IntegrationConfig,
+    /// What a request has to have to get there.
+    pub validation: Option<Arc<ValidationConfig>>,
     /// How long the integration may take.
     pub timeout: Duration,
     /// The line of the `route` key in the file, from 1.
     pub line: usize,
+}
+
+/// What a route's requests are checked for.
+#[derive(Debug, PartialEq)]
+pub struct ValidationConfig {
+    /// Parameters that have to be there and not blank.
+    pub parameters: Vec<RequestParameter>,
+    /// Models of the body by content type, in lower case.
+    pub models: Vec<(String, Model)>,
+}
+
+/// A parameter of a request, written `method.request.PLACE.NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestParameter {
+    /// `method.request.path.NAME`
+    Path(String),
+    /// `method.request.querystring.NAME`
+    Query(String),
+    /// `method.request.header.NAME`
+    Header(HeaderName),
+}
+
+/// A JSON schema, compiled.
+#[derive(Clone)]
+pub struct Model {
+    /// Its name, `[models.NAME]`.
+    pub name: String,
+    /// All models of the configuration as text: it may refer to any.
+    pub source: Arc<str>,
+    /// Compiled.
+    pub validator: Arc<jsonschema::Validator>,
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Model").field(&self.name).finish()
+    }
+}
+
+impl PartialEq for Model {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.source == other.source
+    }
 }
 
 /// What answers a route: exactly one of these.

@@ -7,6 +7,7 @@ mod api;
 mod cors;
 mod functions;
 mod integration;
+mod models;
 mod routes;
 mod server;
 mod tables;
@@ -97,6 +98,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
     let pools = server::pools(&root.table("pools", &POOLS));
     let limits = server::limits(&root.table("limits", &LIMITS));
     let tables = tables::tables(root);
+    let models = models::Models::read(root, kind);
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     Config {
@@ -108,7 +110,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         drop_in: root.boolean("drop_in", true),
         cors: cors::cors(root),
         gateway_responses: integration::gateway_responses(root, kind),
-        routes: routes::routes(root, kind, limits.integration_timeout),
+        routes: routes::routes(root, kind, limits.integration_timeout, &models),
         limits,
         function_default,
         functions,

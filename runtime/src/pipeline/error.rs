@@ -6,7 +6,7 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -50,6 +50,12 @@ pub enum GatewayError {
     /// The integration's answer is not one.
     #[error("malformed proxy response: {0}")]
     Malformed(String),
+    /// Required parameters are missing or blank.
+    #[error("missing required request parameters: {}", .0.join(", "))]
+    MissingParameters(Vec<String>),
+    /// The body is not what its model says.
+    #[error("invalid request body: {}", .0.join(", "))]
+    InvalidBody(Vec<String>),
     /// No template is for the body's content type, and it may not pass.
     #[error("no request template is for the content type {0:?}")]
     UnsupportedMediaType(String),
@@ -91,65 +97,77 @@ impl From<IntegrationError> for GatewayError {
 
 /// One row: the status, the client's message and the exception's name that
 /// REST APIs put into a header.
-struct Row(StatusCode, &'static str, &'static str);
+struct Row(StatusCode, Cow<'static, str>, &'static str);
 
 impl GatewayError {
     fn row(&self, kind: ApiKind) -> Row {
+        let (status, message, exception) = match (self, kind) {
+            (Self::MissingParameters(names), _) => {
+                let message =
+                    format!("Missing required request parameters: [{}]", names.join(", "));
+                return Row(StatusCode::BAD_REQUEST, message.into(), "BadRequestException");
+            }
+            _ => self.fixed(kind),
+        };
+        Row(status, message.into(), exception)
+    }
+
+    /// The rows whose message is always the same.
+    fn fixed(&self, kind: ApiKind) -> (StatusCode, &'static str, &'static str) {
         use ApiKind::{Http, Rest};
         use StatusCode as S;
         match (self, kind) {
-            (Self::NoRoute, Rest) => Row(
+            (Self::NoRoute, Rest) => (
                 S::FORBIDDEN,
                 "Missing Authentication Token",
                 "MissingAuthenticationTokenException",
             ),
-            (Self::NoRoute, Http) => Row(S::NOT_FOUND, "Not Found", ""),
+            (Self::NoRoute, Http) => (S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
-                Row(S::BAD_REQUEST, "Bad Request", "BadRequestException")
+                (S::BAD_REQUEST, "Bad Request", "BadRequestException")
             }
             (Self::UriTooLong { .. }, _) => {
-                Row(S::URI_TOO_LONG, "Request-URI Too Long", "BadRequestException")
+                (S::URI_TOO_LONG, "Request-URI Too Long", "BadRequestException")
             }
-            (Self::HeadersTooLarge(_), _) => Row(
+            (Self::HeadersTooLarge(_), _) => (
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "Request Header Fields Too Large",
                 "BadRequestException",
             ),
             (Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_), Rest) => {
-                Row(S::PAYLOAD_TOO_LARGE, "Request Too Long", "RequestTooLargeException")
+                (S::PAYLOAD_TOO_LARGE, "Request Too Long", "RequestTooLargeException")
             }
             (Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_), Http) => {
-                Row(S::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "")
+                (S::PAYLOAD_TOO_LARGE, "Request Entity Too Large", "")
             }
             (Self::BodyTimeout(_), _) => {
-                Row(S::REQUEST_TIMEOUT, "Request Timeout", "BadRequestException")
+                (S::REQUEST_TIMEOUT, "Request Timeout", "BadRequestException")
             }
             (Self::Integration(_) | Self::Malformed(_), Rest) => {
-                Row(S::BAD_GATEWAY, "Internal server error", "InternalServerErrorException")
+                (S::BAD_GATEWAY, "Internal server error", "InternalServerErrorException")
             }
             (Self::Integration(_) | Self::Malformed(_), Http) => {
-                Row(S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
+                (S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
+            }
+            (Self::InvalidBody(_) | Self::MissingParameters(_), _) => {
+                (S::BAD_REQUEST, "Invalid request body", "BadRequestException")
             }
             (Self::UnsupportedMediaType(_), _) => {
-                Row(S::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", "BadRequestException")
+                (S::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", "BadRequestException")
             }
-            (Self::Mapping(_), _) => Row(
-                S::INTERNAL_SERVER_ERROR,
-                "Internal server error",
-                "InternalServerErrorException",
-            ),
-            (Self::BadEvent(_), _) => Row(
+            (Self::Mapping(_), _) => {
+                (S::INTERNAL_SERVER_ERROR, "Internal server error", "InternalServerErrorException")
+            }
+            (Self::BadEvent(_), _) => (
                 S::BAD_REQUEST,
                 "Could not parse request body into json",
                 "InvalidRequestContentException",
             ),
-            (Self::IntegrationTimeout(_), _) => Row(
-                S::GATEWAY_TIMEOUT,
-                "Endpoint request timed out",
-                "InternalServerErrorException",
-            ),
+            (Self::IntegrationTimeout(_), _) => {
+                (S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
+            }
             (Self::Throttled(_), _) => {
-                Row(S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
+                (S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
             }
         }
     }
@@ -160,6 +178,8 @@ impl GatewayError {
         match self {
             Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
             Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
+            Self::MissingParameters(_) => "BAD_REQUEST_PARAMETERS",
+            Self::InvalidBody(_) => "BAD_REQUEST_BODY",
             Self::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
             Self::Mapping(_) => "API_CONFIGURATION_ERROR",
             Self::Integration(_) | Self::Malformed(_) => "INTEGRATION_FAILURE",
@@ -175,8 +195,18 @@ impl GatewayError {
     }
 
     /// What the client is told.
-    pub fn message(&self, kind: ApiKind) -> &'static str {
+    pub fn message(&self, kind: ApiKind) -> Cow<'static, str> {
         self.row(kind).1
+    }
+
+    /// What is wrong with the body or the parameters, for those who may know.
+    pub fn validation_errors(&self) -> Option<String> {
+        match self {
+            Self::MissingParameters(errors) | Self::InvalidBody(errors) => {
+                Some(format!("[{}]", errors.join(", ")))
+            }
+            _ => None,
+        }
     }
 
     /// Writes the reason, which the client is not told.

@@ -39,8 +39,9 @@ fn apply(
         "error".to_owned(),
         json!({
             "message": message,
-            "messageString": Value::from(message).to_string(),
+            "messageString": Value::from(&*message).to_string(),
             "responseType": error.response_type(),
+            "validationErrorString": error.validation_errors(),
         }),
     );
     if let Some(status) = own.status {

@@ -2,7 +2,7 @@
 
 use http::header;
 
-use super::{error::GatewayError, event, method_request::MethodRequest};
+use super::{error::GatewayError, event, method_request::MethodRequest, validation::Validated};
 use crate::{
     config::{MappedConfig, MappedTarget, Passthrough},
     gateway::{FunctionState, Target},
@@ -15,7 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// Where the function cannot be called, or a template fails.
-pub fn build<'r>(request: &'r MethodRequest<'_>) -> Result<IntegrationRequest<'r>, GatewayError> {
+pub fn build<'r>(request: &'r Validated<'_>) -> Result<IntegrationRequest<'r>, GatewayError> {
+    let request: &MethodRequest<'_> = request;
     match &request.matched.route.target {
         Target::Mock(mock) => Ok(IntegrationRequest::Mock { mock, request }),
         Target::Function { name, .. } => {

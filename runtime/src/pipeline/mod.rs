@@ -2,7 +2,7 @@
 //! one before it made.
 //!
 //! ```text
-//! Matched → MethodRequest → IntegrationRequest → IntegrationResponse → MethodResponse
+//! Matched → MethodRequest → Validated → IntegrationRequest → IntegrationResponse → MethodResponse
 //! ```
 //!
 //! An error at any stage becomes a response in [`error`], and the access log
@@ -17,6 +17,7 @@ mod integration_response;
 mod mapped_response;
 mod method_request;
 mod trace;
+mod validation;
 
 use std::{
     net::SocketAddr,
@@ -37,6 +38,7 @@ use crate::{
 use error::GatewayError;
 use method_request::{About, MethodRequest};
 pub use trace::{Step, Trace};
+use validation::Validated;
 
 /// Where a request came from and where it arrived.
 #[derive(Debug, Clone, Copy)]
@@ -169,6 +171,7 @@ where
     trace.matched(&matched);
     let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
     trace.method_request(&request);
+    let request = Validated::check(request)?;
     let integration_request = integration_request::build(&request)?;
     trace.integration_request(&integration_request);
     let answer = integration::call(integration_request, request.matched.route.timeout).await;

@@ -245,3 +245,56 @@ body_bytes_max = 10
     assert_eq!((failed.status, failed.text().as_str()), (503, "INTEGRATION_FAILURE of /probe"));
     assert_eq!(failed.header("content-type"), Some("text/plain"));
 }
+
+#[test]
+fn requests_are_validated_before_anything_is_called() {
+    let gateway = gateway(
+        r#"
+[models.Name]
+schema = '{ "type": "string", "minLength": 1 }'
+
+[models.Pet]
+schema = '''{ "$schema": "http://json-schema.org/draft-04/schema#", "type": "object", "required": ["name"],
+  "properties": { "name": { "$ref": "https://apigateway.amazonaws.com/restapis/a1/models/Name" },
+                  "age": { "type": "integer", "minimum": 0, "exclusiveMinimum": true } } }'''
+
+[gateway_responses.BAD_REQUEST_BODY]
+templates = { "application/json" = '{"m": $context.error.messageString, "why": "$util.escapeJavaScript($context.error.validationErrorString)"}' }
+
+[[route]]
+route = "POST /pets/{id}"
+mock = { body = "valid" }
+request_models = { "application/json" = "Pet" }
+required_parameters = ["method.request.path.id", "method.request.querystring.q", "method.request.header.X-A"]
+"#,
+    );
+    let send = |path: &str, header: &str, content_type: &str, body: &str| {
+        let request = gateway.request("POST", path).header("x-a", header);
+        Answer::of(request.header("content-type", content_type).body(body.to_owned()))
+    };
+    let json = "application/json";
+    assert_eq!(send("/pets/7?q=1", "a", json, r#"{"name": "Rex", "age": 3}"#).text(), "valid");
+    for (path, header, missing) in
+        [("/pets/7", "", "q, x-a"), ("/pets/7?q=%20", "a", "q"), ("/pets/%20?q=1", "a", "id")]
+    {
+        let answer = send(path, header, json, "{}");
+        let message = format!("Missing required request parameters: [{missing}]");
+        assert_eq!((answer.status, answer.json()), (400, json!({ "message": message })), "{path}");
+    }
+    for (body, why) in [
+        ("{}", "\"name\" is a required property"),
+        (r#"{"name": ""}"#, "/name: "),
+        (r#"{"name": "Rex", "age": 0}"#, "/age: "),
+        ("[]", "not of type \"object\""),
+        ("no JSON", "the body is not JSON"),
+        ("", "the body is not JSON"),
+    ] {
+        let answer = send("/pets/7?q=1", "a", json, body);
+        assert_eq!(answer.status, 400, "{body}");
+        let told = answer.json();
+        assert_eq!(told["m"], "Invalid request body");
+        assert!(told["why"].as_str().unwrap().contains(why), "{body}: {told}");
+    }
+    // A content type without a model is not checked.
+    assert_eq!(send("/pets/7?q=1", "a", "text/plain", "no JSON").text(), "valid");
+}

@@ -91,7 +91,8 @@ fn templates(table: &Table<'_>, key: &'static str) -> Vec<(String, MappingTempla
     templates
 }
 
-fn is_content_type(text: &str) -> bool {
+/// Whether it is a type and a subtype, without parameters.
+pub fn is_content_type(text: &str) -> bool {
     let token = |part: &str| {
         !part.is_empty()
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
@@ -222,8 +223,10 @@ fn header_mapping(text: &str, source: Source) -> Result<HeaderMapping, (String, 
 }
 
 /// The types of gateway response that can come about.
-const RESPONSE_TYPES: [&str; 9] = [
+const RESPONSE_TYPES: [&str; 11] = [
     "API_CONFIGURATION_ERROR",
+    "BAD_REQUEST_BODY",
+    "BAD_REQUEST_PARAMETERS",
     "DEFAULT_4XX",
     "DEFAULT_5XX",
     "INTEGRATION_FAILURE",

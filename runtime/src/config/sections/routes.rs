@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use toml::de::DeValue;
 
-use super::function_name;
+use super::{function_name, models::Models};
 use crate::{
     config::{
         ApiKind, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
@@ -28,7 +28,12 @@ pub const FRAMING: [HeaderName; 5] = [
     header::TRAILER,
 ];
 
-pub fn routes(root: &Table<'_>, kind: ApiKind, timeout_default: Duration) -> Vec<RouteConfig> {
+pub fn routes(
+    root: &Table<'_>,
+    kind: ApiKind,
+    timeout_default: Duration,
+    models: &Models,
+) -> Vec<RouteConfig> {
     let Some(given) = root.take("route") else { return Vec::new() };
     if matches!(given.value, DeValue::Table(_)) {
         given.problem("[route] is one table", "routes are a list: write [[route]]");
@@ -43,13 +48,14 @@ pub fn routes(root: &Table<'_>, kind: ApiKind, timeout_default: Duration) -> Vec
         let key = route_key(&table, kind);
         let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
         let integration = integration(&table, key.as_ref(), kind);
+        let validation = models.validation(&table, key.as_ref(), kind);
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
             let message = format!("the route \"{key}\" is already on line {first}");
             root.source.problem(at, message, "remove one of the two");
             first_lines.insert(key.identity(), first);
         } else if let Some(integration) = integration {
-            routes.push(RouteConfig { key, integration, timeout, line });
+            routes.push(RouteConfig { key, integration, validation, timeout, line });
         }
     }
     routes

@@ -1,0 +1,176 @@
+//! `[models.NAME]`, and what a route's requests are checked for.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/models-mappings-models.html>
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::HeaderName;
+use jsonschema::{Draft, Retrieve, Uri};
+use serde_json::Value;
+
+use super::integration::is_content_type;
+use crate::{
+    config::{
+        ApiKind, Model, RequestParameter, ValidationConfig,
+        keys::{MODEL, closest},
+        read::{Entry, Table},
+    },
+    router::RouteKey,
+};
+
+/// The configuration's models, compiled; none for one that is invalid.
+pub struct Models(BTreeMap<String, Option<Model>>);
+
+/// Where `$ref` finds other models: no schema is fetched from anywhere.
+struct Local(BTreeMap<String, Value>);
+
+impl Retrieve for Local {
+    fn retrieve(
+        &self,
+        uri: &Uri<String>,
+    ) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        let name = uri.as_str().rsplit_once("/models/").map(|(_, name)| name);
+        let found = name.and_then(|name| self.0.get(name));
+        found.cloned().ok_or_else(|| {
+            format!("{uri} is no model (hint: write https://apigateway.amazonaws.com/restapis/api/models/NAME)")
+                .into()
+        })
+    }
+}
+
+impl Models {
+    pub fn read(root: &Table<'_>, kind: ApiKind) -> Self {
+        if let Some(given) = root.take("models").filter(|_| kind == ApiKind::Http) {
+            given.problem("an HTTP API has no models", "write kind = \"rest\"");
+        }
+        let entries = root.entries("models", "write [models.NAME] and below it schema = \"{}\"");
+        let mut schemas = BTreeMap::new();
+        for Entry { name, value } in &entries {
+            if name.text.is_empty() || !name.text.chars().all(|c| c.is_ascii_alphanumeric()) {
+                let message = format!("a model cannot be named {:?}", name.text);
+                root.source.problem(name.at, message, "use letters and digits");
+            }
+            let Some(table) = value.table(&MODEL) else { continue };
+            if table.take("schema").is_none() {
+                value.problem(format!("{} has no schema", value.path), "write schema = '{}'");
+            }
+            let Some(text) = table.string("schema") else { continue };
+            match serde_json::from_str::<Value>(text.text) {
+                Ok(schema) => {
+                    schemas.insert(name.text.to_owned(), schema);
+                }
+                Err(error) => {
+                    let message = format!("{}.schema is not JSON: {error}", value.path);
+                    root.source.problem(text.at, message, "");
+                }
+            }
+        }
+        // Any may refer to any: a change of one is a change of all.
+        let source: Arc<str> = format!("{schemas:?}").into();
+        let compiled = entries.iter().map(|Entry { name, value }| {
+            let schema = schemas.get(name.text);
+            let validator = schema.map(|schema| {
+                jsonschema::options()
+                    .with_draft(Draft::Draft4)
+                    .with_retriever(Local(schemas.clone()))
+                    .build(schema)
+                    .map_err(|error| error.to_string())
+            });
+            let model = match validator {
+                Some(Ok(validator)) => Some(Model {
+                    name: name.text.to_owned(),
+                    source: Arc::clone(&source),
+                    validator: Arc::new(validator),
+                }),
+                Some(Err(error)) => {
+                    value.problem(format!("{} is no JSON schema: {error}", value.path), "");
+                    None
+                }
+                None => None,
+            };
+            (name.text.to_owned(), model)
+        });
+        Self(compiled.collect())
+    }
+
+    /// What the keys of a route ask for.
+    pub fn validation(
+        &self,
+        route: &Table<'_>,
+        key: Option<&RouteKey>,
+        kind: ApiKind,
+    ) -> Option<Arc<ValidationConfig>> {
+        let keys = ["request_models", "required_parameters"];
+        let given = keys.into_iter().find(|key| route.take(key).is_some())?;
+        if kind == ApiKind::Http {
+            let message = format!("an HTTP API has no {given}");
+            route.source.problem(route.key_at(given), message, "write kind = \"rest\"");
+        }
+        let parameters = route.take("required_parameters").and_then(|value| value.strings());
+        let mut config = ValidationConfig { parameters: Vec::new(), models: Vec::new() };
+        for text in parameters.unwrap_or_default() {
+            match parameter(text.text, key) {
+                Ok(parameter) => config.parameters.push(parameter),
+                Err((message, hint)) => route.source.problem(text.at, message, hint),
+            }
+        }
+        let hint = "write { \"application/json\" = \"NAME\" }";
+        for Entry { name, value } in route.entries("request_models", hint) {
+            let content_type = name.text.to_ascii_lowercase();
+            if !is_content_type(&content_type) {
+                let message = format!("{:?} is not a content type", name.text);
+                route.source.problem(name.at, message, "write for example \"application/json\"");
+            }
+            let Some(text) = value.string() else { continue };
+            match self.0.get(text.text) {
+                Some(Some(model)) => config.models.push((content_type, model.clone())),
+                // It has been reported where it stands.
+                Some(None) => {}
+                None => {
+                    let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
+                    let hint = match closest(text.text, &names) {
+                        Some(near) => format!("did you mean {near:?}?"),
+                        None => format!("write [models.{}] with its schema", text.text),
+                    };
+                    value.problem(format!("there is no model {:?}", text.text), hint);
+                }
+            }
+        }
+        Some(Arc::new(config))
+    }
+}
+
+/// A parameter that the route can have.
+fn parameter(
+    text: &str,
+    key: Option<&RouteKey>,
+) -> Result<RequestParameter, (String, &'static str)> {
+    let hint = "write method.request.path.NAME, method.request.querystring.NAME or method.request.header.NAME";
+    let wrong = || (format!("{text:?} is no parameter of a request"), hint);
+    let (place, name) = text
+        .strip_prefix("method.request.")
+        .and_then(|rest| rest.split_once('.'))
+        .ok_or_else(wrong)?;
+    match place {
+        _ if name.is_empty() => Err(wrong()),
+        "querystring" => Ok(RequestParameter::Query(name.to_owned())),
+        "header" => {
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+            Ok(RequestParameter::Header(header))
+        }
+        "path" => {
+            let known = match key {
+                Some(RouteKey::Path(_, path)) => path.parameters().any(|own| own == name),
+                Some(RouteKey::Default) => false,
+                // The route's own key is wrong: nobody knows.
+                None => true,
+            };
+            if known {
+                return Ok(RequestParameter::Path(name.to_owned()));
+            }
+            let message = format!("{text:?} names a path parameter that the route does not have");
+            Err((message, "use one of the route's {parameters}"))
+        }
+        _ => Err(wrong()),
+    }
+}

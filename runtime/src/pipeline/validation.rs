@@ -1,0 +1,81 @@
+//! Request validation: required parameters, and the body's model.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html>
+
+use std::ops::Deref;
+
+use http::header;
+
+use super::{error::GatewayError, method_request::MethodRequest};
+use crate::config::{RequestParameter, ValidationConfig, template::Lookup as _};
+
+/// Errors of one body that are told; a body may have one in every line.
+const ERRORS_MAX: usize = 20;
+
+/// A method request that has all that its route asks for.
+pub struct Validated<'g>(MethodRequest<'g>);
+
+impl<'g> Deref for Validated<'g> {
+    type Target = MethodRequest<'g>;
+
+    fn deref(&self) -> &MethodRequest<'g> {
+        &self.0
+    }
+}
+
+impl<'g> Validated<'g> {
+    /// Checks parameters first, then the body, as the service does.
+    ///
+    /// # Errors
+    /// [`GatewayError::MissingParameters`], [`GatewayError::InvalidBody`]
+    pub fn check(request: MethodRequest<'g>) -> Result<Self, GatewayError> {
+        if let Some(config) = &request.matched.route.validation {
+            check_parameters(&request, config)?;
+            check_body(&request, config)?;
+        }
+        Ok(Self(request))
+    }
+}
+
+fn check_parameters(
+    request: &MethodRequest<'_>,
+    config: &ValidationConfig,
+) -> Result<(), GatewayError> {
+    let missing: Vec<String> = config
+        .parameters
+        .iter()
+        .filter_map(|parameter| {
+            let (name, value) = match parameter {
+                RequestParameter::Path(name) => (name.as_str(), request.path(name)),
+                RequestParameter::Query(name) => (name.as_str(), request.query(name)),
+                RequestParameter::Header(name) => (name.as_str(), request.header_text(name)),
+            };
+            let there = value.is_some_and(|value| !value.trim().is_empty());
+            (!there).then(|| name.to_owned())
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(GatewayError::MissingParameters(missing)) }
+}
+
+fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<(), GatewayError> {
+    let content_type = request.header_text(header::CONTENT_TYPE);
+    let content_type = content_type.as_deref().unwrap_or("application/json");
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    // A type that has no model is not checked.
+    let Some((_, model)) = config.models.iter().find(|(own, _)| *own == essence) else {
+        return Ok(());
+    };
+    let Some(body) = request.body_json() else {
+        return Err(GatewayError::InvalidBody(vec!["the body is not JSON".to_owned()]));
+    };
+    let errors: Vec<String> = model
+        .validator
+        .iter_errors(body)
+        .take(ERRORS_MAX)
+        .map(|error| match error.instance_path().as_str() {
+            "" => error.to_string(),
+            path => format!("{path}: {error}"),
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(GatewayError::InvalidBody(errors)) }
+}
