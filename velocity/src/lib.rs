@@ -24,6 +24,9 @@
 //! | `$undefined` | is the empty string: true in `#if`, and it can be assigned | is null: shown as it is written, false, not assigned |
 //! | `#macro` | the definition vanishes, calls stay as text | defines a macro |
 //! | `#evaluate` | stays as text | renders its argument |
+//!
+//! Neither finds files: `#parse` and `#include` stay as text. A macro's
+//! arguments are evaluated once, where Velocity does it at each use.
 
 mod ast;
 mod error;

@@ -253,7 +253,7 @@ impl Renderer<'_> {
     }
 
     fn call_macro(&mut self, call: &Call, out: &mut String) -> Result<Flow> {
-        let found = self.macros.iter().rev().find(|known| known.name == call.name).copied();
+        let found = self.macros.iter().find(|known| known.name == call.name).copied();
         let Some(found) = found else {
             self.write(out, &call.literal)?;
             return Ok(Flow::Next);
@@ -281,21 +281,26 @@ impl Renderer<'_> {
         let literals = self.literals.len();
         let mut saved = Vec::new();
         for (index, parameter) in found.parameters.iter().enumerate() {
-            saved.push((&**parameter, self.context.remove(parameter)));
-            self.restore(parameter, values.get(index).cloned().unwrap_or_default());
+            let value = values.get(index).cloned().unwrap_or_default();
+            saved.push((&**parameter, self.context.remove(parameter), Some(value.clone())));
+            self.restore(parameter, value);
             if let Some(argument) = call.arguments.get(index) {
                 self.literals.push((parameter.clone(), argument.literal.clone()));
             }
         }
         if let Some(body) = &call.body {
             let definition = Definition { body: Arc::clone(body), depth: Cell::new(0) };
-            saved.push(("bodyContent", self.context.remove("bodyContent")));
+            saved.push(("bodyContent", self.context.remove("bodyContent"), None));
             self.context.set("bodyContent", Value::Definition(Rc::new(definition)));
         }
         let flow = self.block(&found.body, out);
         self.literals.truncate(literals);
-        for (name, value) in saved.into_iter().rev() {
-            self.restore(name, value.unwrap_or_default());
+        for (name, value, bound) in saved.into_iter().rev() {
+            // What the macro's body set stays set, as in Velocity.
+            let now = self.context.get(name).cloned().unwrap_or_default();
+            if bound.is_none_or(|bound| now.equals(&bound)) {
+                self.restore(name, value.unwrap_or_default());
+            }
         }
         Ok(if flow? == Flow::Stop { Flow::Stop } else { Flow::Next })
     }
@@ -337,10 +342,12 @@ impl Renderer<'_> {
         Ok(Flow::Next)
     }
 
-    /// A macro's parameter is shown as what the macro was called with.
+    /// A macro's parameter in its plain form is shown as what the macro was
+    /// called with.
     fn null_text(&self, null: &str) -> Box<str> {
-        let name = null.trim_start_matches('$').trim_start_matches('{').trim_end_matches('}');
-        let found = self.literals.iter().rev().find(|(parameter, _)| **parameter == *name);
+        let found = null.strip_prefix('$').and_then(|name| {
+            self.literals.iter().rev().find(|(parameter, _)| **parameter == *name)
+        });
         found.map_or_else(|| null.into(), |(_, literal)| literal.clone())
     }
 
