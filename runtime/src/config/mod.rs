@@ -11,6 +11,7 @@ mod sections;
 pub mod template;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::{
     collections::BTreeMap,

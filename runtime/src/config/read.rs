@@ -1,4 +1,4 @@
-//! A reader over spanned TOML that goes on after a problem.
+//! A reader over a tree with places that goes on after a problem.
 //!
 //! A serde raw struct would stop at the first problem and know no columns.
 //! Here every taker records what is wrong, gives a stand-in and goes on, so
@@ -11,14 +11,10 @@ use std::{
     time::Duration,
 };
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
-
 use super::{
     Problem,
     keys::{Section, closest, hint_for_unknown},
+    tree::{Data, Entries, Node},
 };
 
 /// The text that is read, and what is wrong with it so far.
@@ -37,7 +33,7 @@ pub struct Value<'r> {
     pub path: String,
     /// Where it begins, in bytes.
     pub at: usize,
-    pub value: &'r DeValue<'r>,
+    pub value: &'r Data,
 }
 
 /// A string, and where it stands.
@@ -59,7 +55,7 @@ pub struct Table<'r> {
     pub path: String,
     pub at: usize,
     section: &'static Section,
-    entries: Option<&'r DeTable<'r>>,
+    entries: Option<&'r Entries>,
 }
 
 impl<'t> Source<'t> {
@@ -129,8 +125,8 @@ impl<'t> Source<'t> {
 }
 
 impl<'r> Value<'r> {
-    pub fn new(source: &'r Source<'r>, path: String, spanned: &'r Spanned<DeValue<'r>>) -> Self {
-        Self { source, path, at: spanned.span().start, value: spanned.get_ref() }
+    pub fn new(source: &'r Source<'r>, path: String, node: &'r Node) -> Self {
+        Self { source, path, at: node.at, value: &node.data }
     }
 
     pub fn problem(&self, message: impl Into<String>, hint: impl Into<String>) {
@@ -139,16 +135,15 @@ impl<'r> Value<'r> {
 
     /// Records that the value's type is not `wanted`.
     pub fn mistyped(&self, wanted: &str, hint: impl Into<String>) {
-        let given = with_article(self.value.type_str());
-        self.problem(format!("{} is {given}, not {wanted}", self.path), hint);
+        self.problem(format!("{} is {}, not {wanted}", self.path, self.value.kind()), hint);
     }
 
     pub fn string(&self) -> Option<Text<'r>> {
         let hint = match self.value {
-            DeValue::String(text) => return Some(Text { text, at: self.at }),
-            DeValue::Integer(number) => format!("write it in quotes: \"{number}\""),
-            DeValue::Float(number) => format!("write it in quotes: \"{number}\""),
-            DeValue::Boolean(value) => format!("write it in quotes: \"{value}\""),
+            Data::String(text) => return Some(Text { text, at: self.at }),
+            Data::Integer(number) => format!("write it in quotes: \"{}\"", number.text),
+            Data::Float(number) => format!("write it in quotes: \"{number}\""),
+            Data::Boolean(value) => format!("write it in quotes: \"{value}\""),
             _ => String::new(),
         };
         self.mistyped("a string", hint);
@@ -159,8 +154,8 @@ impl<'r> Value<'r> {
     /// so that what depends on it is not reported as well.
     pub fn integer(&self, range: RangeInclusive<u64>, hint: &str) -> Option<u64> {
         let number = match self.value {
-            DeValue::Integer(number) => number,
-            DeValue::String(text) if text.parse::<i64>().is_ok() => {
+            Data::Integer(number) => number,
+            Data::String(text) if text.parse::<i64>().is_ok() => {
                 self.mistyped("an integer", format!("write {text} without quotes"));
                 return None;
             }
@@ -170,17 +165,17 @@ impl<'r> Value<'r> {
             }
         };
         let (min, max) = range.into_inner();
-        let value = i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX);
-        if !(i128::from(min)..=i128::from(max)).contains(&value) {
-            self.problem(format!("{} is {number}, not within {min} to {max}", self.path), hint);
+        if !(i128::from(min)..=i128::from(max)).contains(&number.value) {
+            let message = format!("{} is {}, not within {min} to {max}", self.path, number.text);
+            self.problem(message, hint);
         }
-        Some(u64::try_from(value.max(0)).unwrap_or(max).clamp(min, max))
+        Some(u64::try_from(number.value.max(0)).unwrap_or(max).clamp(min, max))
     }
 
     pub fn boolean(&self) -> Option<bool> {
         let hint = match self.value {
-            DeValue::Boolean(value) => return Some(*value),
-            DeValue::String(text) if matches!(&**text, "true" | "false") => {
+            Data::Boolean(value) => return Some(*value),
+            Data::String(text) if matches!(text.as_str(), "true" | "false") => {
                 format!("write {text} without quotes")
             }
             _ => String::new(),
@@ -190,9 +185,9 @@ impl<'r> Value<'r> {
     }
 
     pub fn array(&self) -> Option<Vec<Value<'r>>> {
-        let DeValue::Array(items) = self.value else {
+        let Data::Array(items) = self.value else {
             let hint = match self.value {
-                DeValue::String(text) => format!("write [{text:?}]"),
+                Data::String(text) => format!("write [{text:?}]"),
                 _ => String::new(),
             };
             self.mistyped("an array", hint);
@@ -210,7 +205,7 @@ impl<'r> Value<'r> {
 
     /// A table with known keys.
     pub fn table(&self, section: &'static Section) -> Option<Table<'r>> {
-        let DeValue::Table(entries) = self.value else {
+        let Data::Table(entries) = self.value else {
             self.mistyped("a table", "");
             return None;
         };
@@ -227,13 +222,13 @@ impl<'r> Value<'r> {
 
     /// A table whose keys are names, each with a value of its own.
     pub fn entries(&self, hint: &str) -> Option<Vec<Entry<'r>>> {
-        let DeValue::Table(entries) = self.value else {
+        let Data::Table(entries) = self.value else {
             self.mistyped("a table", hint);
             return None;
         };
-        let entries = entries.iter().map(|(key, value)| Entry {
-            name: Text { text: key.get_ref(), at: key.span().start },
-            value: Value::new(self.source, format!("{}.{}", self.path, key.get_ref()), value),
+        let entries = entries.iter().map(|(name, member)| Entry {
+            name: Text { text: name, at: member.at },
+            value: Value::new(self.source, format!("{}.{name}", self.path), &member.node),
         });
         Some(entries.collect())
     }
@@ -241,11 +236,7 @@ impl<'r> Value<'r> {
 
 impl<'r> Table<'r> {
     /// The whole document.
-    pub fn root(
-        source: &'r Source<'r>,
-        section: &'static Section,
-        document: &'r DeTable<'r>,
-    ) -> Self {
+    pub fn root(source: &'r Source<'r>, section: &'static Section, document: &'r Entries) -> Self {
         let table = Self { source, path: String::new(), at: 0, section, entries: Some(document) };
         table.report_unknown_keys();
         table
@@ -256,30 +247,29 @@ impl<'r> Table<'r> {
             "" => "at the top level".to_owned(),
             path => format!("in {path}"),
         };
-        for (key, _) in self.entries.into_iter().flatten() {
-            let name: &str = key.get_ref();
-            if !self.section.keys.contains(&name) {
+        for (name, member) in self.entries.into_iter().flatten() {
+            if !self.section.keys.contains(&name.as_str()) {
                 let message = format!("unknown key {name:?} {place}");
                 let hint = hint_for_unknown(self.section, name);
-                self.source.problem(key.span().start, message, hint);
+                self.source.problem(member.at, message, hint);
             }
         }
     }
 
     /// Where a key that the table has is written.
     pub fn key_at(&self, key: &str) -> usize {
-        let entry = self.entries.and_then(|entries| entries.get_key_value(key));
-        entry.map_or(self.at, |(key, _)| key.span().start)
+        let member = self.entries.and_then(|entries| entries.get(key));
+        member.map_or(self.at, |member| member.at)
     }
 
     pub fn take(&self, key: &'static str) -> Option<Value<'r>> {
         debug_assert!(self.section.keys.contains(&key), "{key} is a listed key");
-        let spanned = self.entries?.get(key)?;
+        let member = self.entries?.get(key)?;
         let path = match self.path.as_str() {
             "" => key.to_owned(),
             path => format!("{path}.{key}"),
         };
-        Some(Value::new(self.source, path, spanned))
+        Some(Value::new(self.source, path, &member.node))
     }
 
     pub fn string(&self, key: &'static str) -> Option<Text<'r>> {
@@ -364,9 +354,4 @@ pub fn choice<T: Copy>(value: &Value<'_>, text: Text<'_>, choices: &[(&str, T)])
         value.source.problem(text.at, message, hint);
     }
     found.map(|(_, meaning)| *meaning)
-}
-
-fn with_article(kind: &str) -> String {
-    let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
-    format!("{article} {kind}")
 }

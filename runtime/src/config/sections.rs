@@ -24,6 +24,7 @@ use super::{
     Config, Invalid, Overrides, Problem, absolute,
     keys::{LIMITS, POOLS, ROOT},
     read::{Source, Table},
+    tree,
 };
 pub use functions::function_name;
 
@@ -65,7 +66,8 @@ pub fn load(
         file: path.as_deref().and_then(Path::parent).unwrap_or(working_folder),
         working: working_folder,
     };
-    let root = Table::root(&source, &ROOT, document.get_ref());
+    let document = tree::from_toml(document.get_ref());
+    let root = Table::root(&source, &ROOT, &document);
     let mut config = config(&root, &folders, overrides);
     config.file = file.map(Path::to_owned);
     let mut problems = source.into_problems(&unreadable);

@@ -1,12 +1,12 @@
 //! `cors = true` or `[cors]`.
 
 use http::{HeaderName, HeaderValue, Method, Uri};
-use toml::de::DeValue;
 
 use crate::config::{
     CorsConfig, CorsMethod,
     keys::CORS,
     read::{Table, Text},
+    tree::Data,
 };
 
 /// What API Gateway's console proposes.
@@ -19,8 +19,8 @@ const MAX_AGE_SECONDS: u64 = 86_400;
 pub fn cors(root: &Table<'_>) -> Option<CorsConfig> {
     let given = root.take("cors")?;
     match given.value {
-        DeValue::Boolean(false) => None,
-        DeValue::Boolean(true) => Some(CorsConfig {
+        Data::Boolean(false) => None,
+        Data::Boolean(true) => Some(CorsConfig {
             allow_origins: vec![HeaderValue::from_static("*")],
             allow_methods: Vec::new(),
             allow_headers: HEADERS.map(HeaderValue::from_static).into(),
@@ -28,7 +28,7 @@ pub fn cors(root: &Table<'_>) -> Option<CorsConfig> {
             allow_credentials: false,
             max_age_seconds: None,
         }),
-        DeValue::Table(_) => given.table(&CORS).map(|table| configured(&table)),
+        Data::Table(_) => given.table(&CORS).map(|table| configured(&table)),
         _ => {
             given.mistyped("true or a table", "write cors = true, or a table [cors]");
             None

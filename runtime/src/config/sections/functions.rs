@@ -2,12 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toml::de::DeValue;
-
 use crate::config::{
     FunctionConfig, Pools, Secret, ServiceName,
     keys::{FROM_ENVIRONMENT, FUNCTION, closest},
     read::{Table, Text, Value, choice},
+    tree::Data,
 };
 
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
@@ -151,7 +150,7 @@ fn environment(table: &Table<'_>) -> Vec<(String, Secret)> {
 /// A value as written, or that of a variable of the gateway's own environment,
 /// which keeps secrets out of the file.
 fn variable(value: &Value<'_>) -> Option<String> {
-    if !matches!(value.value, DeValue::Table(_)) {
+    if !matches!(value.value, Data::Table(_)) {
         return value.string().map(|text| text.text.to_owned());
     }
     let table = value.table(&FROM_ENVIRONMENT)?;

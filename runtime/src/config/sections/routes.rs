@@ -3,7 +3,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use toml::de::DeValue;
 
 use super::{function_name, models::Models};
 use crate::{
@@ -12,6 +11,7 @@ use crate::{
         keys::{INTEGRATION, MOCK, ROUTE},
         read::{Table, Value},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
+        tree::Data,
     },
     router::RouteKey,
 };
@@ -35,7 +35,7 @@ pub fn routes(
     models: &Models,
 ) -> Vec<RouteConfig> {
     let Some(given) = root.take("route") else { return Vec::new() };
-    if matches!(given.value, DeValue::Table(_)) {
+    if matches!(given.value, Data::Table(_)) {
         given.problem("[route] is one table", "routes are a list: write [[route]]");
         return Vec::new();
     }
@@ -198,7 +198,7 @@ fn headers(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<(HeaderName, TextTe
         }
         // A header may come several times, as Set-Cookie does.
         let values = match entry.value.value {
-            DeValue::Array(_) => entry.value.array().unwrap_or_default(),
+            Data::Array(_) => entry.value.array().unwrap_or_default(),
             _ => vec![entry.value],
         };
         for value in &values {
@@ -243,19 +243,20 @@ fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
 fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
     let literal = |value: serde_json::Value| Some(JsonTemplate::Literal(value));
     match value.value {
-        DeValue::String(_) => text(value, key).map(JsonTemplate::Text),
-        DeValue::Boolean(flag) => literal((*flag).into()),
-        DeValue::Datetime(time) => literal(time.to_string().into()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+        Data::String(_) => text(value, key).map(JsonTemplate::Text),
+        Data::Boolean(flag) => literal((*flag).into()),
+        Data::Datetime(time) => literal(time.clone().into()),
+        Data::Integer(number) => match i64::try_from(number.value) {
             Ok(number) => literal(number.into()),
             Err(_) => {
+                let number = &number.text;
                 let message = format!("{} is {number}, which 64 bits do not hold", value.path);
                 value.problem(message, "write it in quotes");
                 None
             }
         },
-        DeValue::Float(number) => {
-            let parsed = number.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+        Data::Float(number) => {
+            let parsed = number.parse().ok().and_then(serde_json::Number::from_f64);
             match parsed {
                 Some(number) => literal(number.into()),
                 None => {
@@ -265,12 +266,12 @@ fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
                 }
             }
         }
-        DeValue::Array(_) => {
+        Data::Array(_) => {
             let items = value.array()?;
             let items = items.iter().filter_map(|item| json(item, key));
             Some(JsonTemplate::Array(items.collect()))
         }
-        DeValue::Table(_) => {
+        Data::Table(_) => {
             let entries = value.entries("")?.into_iter();
             let entries = entries
                 .filter_map(|entry| Some((entry.name.text.to_owned(), json(&entry.value, key)?)));
