@@ -8,9 +8,10 @@ use http::Method;
 
 use crate::{
     config::{
-        ApiKind, Config, IntegrationConfig, MappedConfig, MockConfig, PayloadFormat,
-        ValidationConfig,
+        ApiKind, Config, HttpConfig, IntegrationConfig, IntegrationParameter, MappedConfig,
+        MappingExpression, MockConfig, PayloadFormat, ValidationConfig,
     },
+    integration::http::Clients,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub functions: BTreeMap<String, FunctionState>,
     /// Routes: those of the file, then drop-ins.
     pub router: Router<Route>,
+    /// Who calls HTTP endpoints.
+    pub clients: Arc<Clients>,
 }
 
 /// A handler in the folder, loaded or not.
@@ -78,6 +81,8 @@ pub struct Route {
     pub method: Option<Method>,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
+    /// Whether bodies pass through without being read.
+    pub streams: bool,
     /// What answers.
     pub target: Target,
     /// How long that may take.
@@ -96,8 +101,10 @@ pub enum Target {
     },
     /// A mock.
     Mock(MockConfig),
-    /// A mock or a function behind mapping templates.
+    /// A mock, a function or an endpoint behind mapping templates.
     Mapped(Arc<MappedConfig>),
+    /// An endpoint that gets the request as it is.
+    HttpProxy(Arc<HttpConfig>),
 }
 
 /// The name that is served at the root.
@@ -105,7 +112,11 @@ const INDEX: &str = "index";
 
 impl Gateway {
     /// Routes of the configuration first, so that they win over drop-ins.
-    pub fn new(config: Config, functions: BTreeMap<String, FunctionState>) -> Self {
+    pub fn new(
+        config: Config,
+        functions: BTreeMap<String, FunctionState>,
+        clients: Arc<Clients>,
+    ) -> Self {
         let mut routes: Vec<(RouteKey, Route)> = config
             .routes
             .iter()
@@ -116,8 +127,10 @@ impl Gateway {
                     }
                     IntegrationConfig::Mock(mock) => Target::Mock(mock.clone()),
                     IntegrationConfig::Mapped(mapped) => Target::Mapped(Arc::clone(mapped)),
+                    IntegrationConfig::HttpProxy(http) => Target::HttpProxy(Arc::clone(http)),
                 };
                 let mut own = Route::new(&route.key, target, route.timeout, false);
+                own.streams = streams(&route.integration, route.validation.as_deref());
                 own.validation.clone_from(&route.validation);
                 (route.key.clone(), own)
             })
@@ -129,7 +142,7 @@ impl Gateway {
             }
         }
         let router = Router::new(config.kind, routes);
-        Self { config, functions, router }
+        Self { config, functions, router, clients }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.
@@ -138,6 +151,16 @@ impl Gateway {
             .iter()
             .filter_map(|(name, state)| state.problem().map(|problem| (name.as_str(), problem)))
     }
+}
+
+/// Whether nobody needs to see the body of a request.
+fn streams(integration: &IntegrationConfig, validation: Option<&ValidationConfig>) -> bool {
+    let IntegrationConfig::HttpProxy(http) = integration else { return false };
+    let reads = |(_, from): &(IntegrationParameter, MappingExpression)| {
+        matches!(from, MappingExpression::RequestBody(_))
+    };
+    validation.is_none_or(|validation| validation.models.is_empty())
+        && !http.parameters.iter().any(reads)
 }
 
 /// `ANY /NAME` and `ANY /NAME/{proxy+}`; for `index` the root and the rest.
@@ -173,6 +196,7 @@ impl Route {
                 _ => None,
             },
             validation: None,
+            streams: false,
             target,
             timeout,
         }

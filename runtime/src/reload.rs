@@ -24,6 +24,7 @@ use arc_swap::ArcSwap;
 use crate::{
     config::{self, Config, Overrides, Problem, ServerConfig},
     gateway::{FunctionState, Gateway},
+    integration::http::Clients,
     sandbox::{Code, Function, Sandbox},
     services::Services,
 };
@@ -86,14 +87,13 @@ impl Source {
     ///
     /// # Errors
     /// Every problem there is.
-    pub fn load(&self) -> Result<Config, Vec<Problem>> {
-        self.read().map_err(|invalid| {
-            let config::Invalid { mut problems, partial } = *invalid;
-            let files = handler_files(&partial.server.handlers).unwrap_or_default();
+    pub fn load(&self) -> Result<Config, Box<config::Invalid>> {
+        self.read().map_err(|mut invalid| {
+            let files = handler_files(&invalid.partial.server.handlers).unwrap_or_default();
             let names = files.iter().map(|(name, _)| name.as_str()).collect();
-            problems.extend(unknown_functions(&partial, &names));
-            problems.sort_by_key(|problem| problem.place);
-            problems
+            invalid.problems.extend(unknown_functions(&invalid.partial, &names));
+            invalid.problems.sort_by_key(|problem| problem.place);
+            invalid
         })
     }
 }
@@ -104,8 +104,11 @@ pub struct Loader {
     source: Source,
     sandbox: Sandbox,
     services: Arc<Services>,
+    clients: Arc<Clients>,
     seen: HashMap<PathBuf, Seen>,
     reported: BTreeSet<String>,
+    // What the configuration names as it is now, be it valid or not.
+    files: Vec<PathBuf>,
     // The configuration of the last problem-free load.
     config: Config,
 }
@@ -136,7 +139,16 @@ struct Scan {
 impl Loader {
     /// A loader that starts from `config`, which `source` gave.
     pub fn new(source: Source, config: Config, sandbox: Sandbox, services: Arc<Services>) -> Self {
-        Self { source, sandbox, services, seen: HashMap::new(), reported: BTreeSet::new(), config }
+        Self {
+            source,
+            sandbox,
+            services,
+            clients: Arc::default(),
+            seen: HashMap::new(),
+            reported: BTreeSet::new(),
+            files: config.files.clone(),
+            config,
+        }
     }
 
     /// The first snapshot, with what is wrong with handlers.
@@ -149,7 +161,7 @@ impl Loader {
         if !unknown.is_empty() {
             return Err(unknown);
         }
-        let gateway = Gateway::new(self.config.clone(), functions);
+        let gateway = Gateway::new(self.config.clone(), functions, Arc::clone(&self.clients));
         let problems = self.handler_problems(&gateway);
         self.reported.extend(problems.iter().cloned());
         Ok((gateway, problems))
@@ -171,12 +183,17 @@ impl Loader {
         self.source.required |= self.config.file.is_some();
         match self.source.load() {
             Ok(loaded) => {
+                self.files.clone_from(&loaded.files);
                 problems.extend(restart_needed(&loaded, &self.config.server));
                 if problems.is_empty() {
                     config = loaded;
                 }
             }
-            Err(found) => problems.extend(found.iter().map(ToString::to_string)),
+            Err(invalid) => {
+                // One of these may be what has to change.
+                self.files.clone_from(&invalid.partial.files);
+                problems.extend(invalid.problems.iter().map(ToString::to_string));
+            }
         }
         let mut scan = self.scan(&config, Some(&current));
         if config != self.config {
@@ -195,7 +212,7 @@ impl Loader {
                 scan = self.scan(&self.config.clone(), Some(&current));
             }
         }
-        let gateway = Gateway::new(self.config.clone(), scan.functions);
+        let gateway = Gateway::new(self.config.clone(), scan.functions, Arc::clone(&self.clients));
         problems.extend(self.handler_problems(&gateway));
         problems.extend(missing_files(&gateway));
         let changes = changes(&current, &gateway);
@@ -216,6 +233,7 @@ impl Loader {
         let mut files: Vec<PathBuf> = self.seen.keys().cloned().collect();
         files.push(self.source.working_folder.join(&self.source.file));
         files.push(handlers.clone());
+        files.extend(self.files.iter().cloned());
         for file in files {
             // A link can be swapped where it lies, or where it leads.
             let target = fs::canonicalize(&file).ok();

@@ -6,9 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -25,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     config::Pools,
     gateway::Gateway,
+    integration::AnswerBody,
     pipeline::{self, Connection, Trace},
 };
 
@@ -162,11 +161,10 @@ impl Server {
         &self,
         connection: Connection,
         request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnswerBody> {
         // Loaded once and kept to the end: a reload does not touch it.
         let gateway = self.gateway.load_full();
-        let response = pipeline::serve(&gateway, connection, request, &mut Trace::Off).await;
-        response.map(Full::new)
+        pipeline::serve(&gateway, connection, request, &mut Trace::Off).await
     }
 }
 

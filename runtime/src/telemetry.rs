@@ -2,13 +2,14 @@
 //! it imports no other room.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::IsTerminal as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::Instant,
 };
 
 use tracing::Level;
@@ -112,39 +113,52 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// One line of the access log, written on every exit of the pipeline.
+#[derive(Debug, Clone)]
 pub struct Access<'a> {
     /// The request's id.
-    pub request_id: &'a str,
+    pub request_id: Cow<'a, str>,
     /// The method.
-    pub method: &'a str,
+    pub method: Cow<'a, str>,
     /// The path as it came, without the query.
-    pub path: &'a str,
+    pub path: Cow<'a, str>,
     /// The route's key; `-` where none matched.
-    pub route: &'a str,
+    pub route: Cow<'a, str>,
     /// The response's status.
     pub status: u16,
-    /// The length of the response's body, in bytes.
-    pub bytes: usize,
-    /// How long the answer took.
-    pub latency: Duration,
+    /// When the request came.
+    pub started: Instant,
     /// The client's address.
     pub client: std::net::IpAddr,
 }
 
 impl Access<'_> {
-    /// Writes the line.
-    pub fn log(&self) {
+    /// Writes the line; `bytes` is the length of the response's body.
+    pub fn log(&self, bytes: usize) {
         tracing::info!(
-            request_id = self.request_id,
-            route = self.route,
+            request_id = &*self.request_id,
+            route = &*self.route,
             client = %self.client,
-            bytes = self.bytes,
+            bytes,
             "{} {} {} {:.1}ms",
             self.method,
-            Printable(self.path),
+            Printable(&self.path),
             self.status,
-            self.latency.as_secs_f64() * 1000.0,
+            self.started.elapsed().as_secs_f64() * 1000.0,
         );
+    }
+
+    /// The same, for a line that is written later.
+    pub fn into_owned(self) -> Access<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Access {
+            request_id: own(self.request_id),
+            method: own(self.method),
+            path: own(self.path),
+            route: own(self.route),
+            status: self.status,
+            started: self.started,
+            client: self.client,
+        }
     }
 }
 

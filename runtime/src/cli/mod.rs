@@ -201,7 +201,7 @@ struct Loaded {
 
 /// Everything that comes before listening.
 fn load(source: Source) -> Result<Loaded, Failure> {
-    let config = source.load().map_err(Failure::Problems)?;
+    let config = source.load().map_err(|invalid| Failure::Problems(invalid.problems))?;
     let services = Arc::new(Services::open(&config.server.data)?);
     services.create_tables(&config.tables)?;
     let Config { server, .. } = &config;

@@ -3,7 +3,10 @@
 use std::io::Write as _;
 
 use super::{ConfigArguments, Failure, load};
-use crate::{config::MappedTarget, gateway::Target};
+use crate::{
+    config::{HttpConfig, MappedTarget},
+    gateway::Target,
+};
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let loaded = load(arguments.source(None)?)?;
@@ -20,10 +23,20 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
             Target::Mapped(mapped) => match &mapped.target {
                 MappedTarget::Mock => "mock with templates".to_owned(),
                 MappedTarget::Function(name) => format!("function {name} with templates"),
+                MappedTarget::Http(http) => format!("{} with templates", endpoint(http)),
             },
+            Target::HttpProxy(http) => endpoint(http),
         };
         let origin = if route.drop_in { "  (drop-in)" } else { "" };
         writeln!(out, "{:<width$}  {target}{origin}", route.key)?;
     }
     Ok(())
+}
+
+/// The method where it is not the request's own, and where it goes to.
+fn endpoint(http: &HttpConfig) -> String {
+    match &http.method {
+        Some(method) => format!("http {method} {}", http.uri),
+        None => format!("http {}", http.uri),
+    }
 }

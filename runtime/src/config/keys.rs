@@ -20,6 +20,7 @@ pub static ROOT: Section = Section {
         "listen",
         "admin",
         "drop_in",
+        "binary_media_types",
         "cors",
         "gateway_responses",
         "models",
@@ -103,6 +104,7 @@ pub static ROUTE: Section = Section {
         "integration",
         "request_models",
         "required_parameters",
+        "method_responses",
         "payload",
         "timeout_ms",
     ],
@@ -110,24 +112,43 @@ pub static ROUTE: Section = Section {
 
 pub static MODEL: Section = Section { title: "[models.NAME]", keys: &["schema"] };
 
+pub static FROM_FILE: Section = Section { title: "a template or a schema", keys: &["file"] };
+
 pub static MOCK: Section =
     Section { title: "a route's mock", keys: &["status", "headers", "body", "json", "delay_ms"] };
 
 pub static INTEGRATION: Section = Section {
     title: "a route's integration",
-    keys: &["type", "function", "passthrough_behavior", "request_templates", "responses"],
+    keys: &[
+        "type",
+        "function",
+        "uri",
+        "method",
+        "tls",
+        "request_parameters",
+        "content_handling",
+        "passthrough_behavior",
+        "request_templates",
+        "responses",
+    ],
 };
+
+pub static TLS: Section =
+    Section { title: "an integration's tls", keys: &["ca_file", "insecure_skip_verification"] };
+
+pub static METHOD_RESPONSE: Section =
+    Section { title: "an entry of a route's method_responses", keys: &["status", "headers"] };
 
 pub static GATEWAY_RESPONSE: Section =
     Section { title: "[gateway_responses.TYPE]", keys: &["status", "templates", "headers"] };
 
 pub static RESPONSE: Section = Section {
     title: "an entry of an integration's responses",
-    keys: &["status", "pattern", "templates", "headers"],
+    keys: &["status", "pattern", "content_handling", "templates", "headers"],
 };
 
 /// All of them, in the order of the documentation.
-pub static SECTIONS: [&Section; 15] = [
+pub static SECTIONS: &[&Section] = &[
     &ROOT,
     &CORS,
     &STAGE,
@@ -140,9 +161,12 @@ pub static SECTIONS: [&Section; 15] = [
     &ROUTE,
     &MOCK,
     &INTEGRATION,
+    &TLS,
     &RESPONSE,
+    &METHOD_RESPONSE,
     &GATEWAY_RESPONSE,
     &MODEL,
+    &FROM_FILE,
 ];
 
 /// What to do about a key that `section` does not have.

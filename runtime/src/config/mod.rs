@@ -12,6 +12,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod uri;
 
 use std::{
     collections::BTreeMap,
@@ -30,6 +31,7 @@ use crate::{
 };
 pub use sections::{function_name, load};
 use template::{JsonTemplate, TextTemplate};
+pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for
 /// the rest.
@@ -37,6 +39,9 @@ use template::{JsonTemplate, TextTemplate};
 pub struct Config {
     /// The file this came from, as the user named it; none where there is none.
     pub file: Option<PathBuf>,
+    /// Other files that it names and that were read, absolute: templates,
+    /// schemas, certificates.
+    pub files: Vec<PathBuf>,
     /// What needs a restart to change.
     pub server: ServerConfig,
     /// The API's name, in `requestContext.apiId` and in log lines.
@@ -49,6 +54,8 @@ pub struct Config {
     pub stages: BTreeMap<String, StageConfig>,
     /// Whether handlers that no route names are served under their own name.
     pub drop_in: bool,
+    /// Content types whose bodies are bytes, not text.
+    pub binary_media_types: BinaryMediaTypes,
     /// CORS for the whole API.
     pub cors: Option<CorsConfig>,
     /// `[gateway_responses.TYPE]`: what the gateway itself answers.
@@ -138,6 +145,23 @@ pub struct Limits {
     pub integration_timeout: Duration,
 }
 
+/// `binary_media_types` of a REST API, in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BinaryMediaTypes(pub Vec<String>);
+
+impl BinaryMediaTypes {
+    /// Whether bodies of this content type are bytes; parameters don't count.
+    pub fn contains(&self, content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let kind = essence.split('/').next().unwrap_or_default();
+        self.0.iter().any(|own| match own.strip_suffix("/*") {
+            Some("*") => true,
+            Some(own) => own.eq_ignore_ascii_case(kind),
+            None => own.eq_ignore_ascii_case(essence),
+        })
+    }
+}
+
 /// One `[[route]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteConfig {
@@ -208,8 +232,10 @@ pub enum IntegrationConfig {
     },
     /// An answer without code.
     Mock(MockConfig),
-    /// A mock or a function behind mapping templates.
+    /// A mock, a function or an endpoint behind mapping templates.
     Mapped(Arc<MappedConfig>),
+    /// An endpoint that gets the request as it is.
+    HttpProxy(Arc<HttpConfig>),
 }
 
 /// An integration that is not a proxy: templates make its request, and its
@@ -220,6 +246,8 @@ pub struct MappedConfig {
     pub target: MappedTarget,
     /// What happens to a body that no template is for.
     pub passthrough: Passthrough,
+    /// What happens to the request's body before a template sees it.
+    pub content_handling: Option<ContentHandling>,
     /// Templates of the request by content type, in lower case.
     pub request_templates: Vec<(String, MappingTemplate)>,
     /// Integration responses, in the order of the file.
@@ -227,12 +255,14 @@ pub struct MappedConfig {
 }
 
 /// What a mapped integration calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum MappedTarget {
     /// Nothing: the request template says with which status code.
     Mock,
     /// A function, with the request's body as its event.
     Function(String),
+    /// An HTTP endpoint.
+    Http(HttpConfig),
 }
 
 /// What happens to a request body whose content type has no template.
@@ -251,13 +281,15 @@ pub enum Passthrough {
 pub struct IntegrationResponseConfig {
     /// The status code that the client gets.
     pub status: http::StatusCode,
-    /// What the mock's status code, or the function's error message, has to
-    /// match; none for the default response.
+    /// What the status code of a mock or an endpoint, or the function's error
+    /// message, has to match; none for the default response.
     pub pattern: Option<SelectionPattern>,
+    /// What happens to the answer's body.
+    pub content_handling: Option<ContentHandling>,
     /// Templates of the body by content type, in lower case.
     pub templates: Vec<(String, MappingTemplate)>,
     /// Headers in the order of the file.
-    pub headers: Vec<(HeaderName, HeaderMapping)>,
+    pub headers: Vec<(HeaderName, MappingExpression)>,
 }
 
 /// One `[gateway_responses.TYPE]`.
@@ -268,7 +300,7 @@ pub struct GatewayResponseConfig {
     /// Templates of the body by content type, in lower case.
     pub templates: Vec<(String, MappingTemplate)>,
     /// Headers in the order of the file.
-    pub headers: Vec<(HeaderName, HeaderMapping)>,
+    pub headers: Vec<(HeaderName, MappingExpression)>,
 }
 
 /// A regular expression that has to match as a whole.
@@ -286,19 +318,77 @@ impl PartialEq for SelectionPattern {
     }
 }
 
-/// Where a header's value comes from.
+/// Where a parameter's or a header's value comes from.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/request-response-data-mappings.html>
 #[derive(Debug, Clone, PartialEq)]
-pub enum HeaderMapping {
+pub enum MappingExpression {
     /// `'text'`
-    Static(HeaderValue),
-    /// `integration.response.body` and a JSONPath in it.
-    Body(mapping::Path),
+    Static(String),
     /// `context.a.b`
     Context(Vec<String>),
     /// `stageVariables.name`
     StageVariable(String),
-    /// `method.request.header.name`
+    /// `method.request.path.name`
+    RequestPath(String),
+    /// `method.request.querystring.name`: of several, the last
+    RequestQuery(String),
+    /// `method.request.multivaluequerystring.name`
+    RequestQueries(String),
+    /// `method.request.header.name`: of several, the last
     RequestHeader(HeaderName),
+    /// `method.request.multivalueheader.name`
+    RequestHeaders(HeaderName),
+    /// `method.request.body` and a JSONPath in it
+    RequestBody(mapping::Path),
+    /// `integration.response.header.name`: of several, the last
+    ResponseHeader(HeaderName),
+    /// `integration.response.multivalueheader.name`
+    ResponseHeaders(HeaderName),
+    /// `integration.response.body` and a JSONPath in it
+    ResponseBody(mapping::Path),
+}
+
+/// An HTTP endpoint behind an integration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpConfig {
+    /// Where it is.
+    pub uri: UriTemplate,
+    /// The method it is called with; none for the request's.
+    pub method: Option<Method>,
+    /// `request_parameters`, in the order of the file.
+    pub parameters: Vec<(IntegrationParameter, MappingExpression)>,
+    /// How its certificate is checked.
+    pub tls: TlsConfig,
+}
+
+/// A parameter of an integration request, written `integration.request.PLACE.NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntegrationParameter {
+    /// `integration.request.path.NAME`: a `{NAME}` of the URI
+    Path(String),
+    /// `integration.request.querystring.NAME`
+    Query(String),
+    /// `integration.request.header.NAME`
+    Header(HeaderName),
+}
+
+/// Whom an integration trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TlsConfig {
+    /// Certificates in PEM instead of the system's.
+    pub ca: Option<Vec<u8>>,
+    /// Whether any certificate will do.
+    pub insecure_skip_verification: bool,
+}
+
+/// What a payload is turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentHandling {
+    /// Bytes become base64.
+    ConvertToText,
+    /// Base64 becomes bytes.
+    ConvertToBinary,
 }
 
 impl IntegrationConfig {
@@ -306,10 +396,10 @@ impl IntegrationConfig {
     pub fn function(&self) -> Option<&str> {
         match self {
             Self::Function { name, .. } => Some(name),
-            Self::Mock(_) => None,
+            Self::Mock(_) | Self::HttpProxy(_) => None,
             Self::Mapped(mapped) => match &mapped.target {
                 MappedTarget::Function(name) => Some(name),
-                MappedTarget::Mock => None,
+                MappedTarget::Mock | MappedTarget::Http(_) => None,
             },
         }
     }

@@ -5,22 +5,31 @@
 //! that one pass over the file reports everything in it.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
+    fs,
+    io::{self, Read as _},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
-    Problem,
-    keys::{Section, closest, hint_for_unknown},
+    Problem, absolute,
+    keys::{FROM_FILE, Section, closest, hint_for_unknown},
     tree::{Data, Entries, Node},
 };
+
+/// The longest file that a configuration may name, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The text that is read, and what is wrong with it so far.
 pub struct Source<'t> {
     file: PathBuf,
     text: &'t str,
+    // What names of other files start from.
+    folder: PathBuf,
+    files: RefCell<Vec<PathBuf>>,
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
@@ -59,11 +68,13 @@ pub struct Table<'r> {
 }
 
 impl<'t> Source<'t> {
-    pub fn new(file: &Path, text: &'t str) -> Self {
+    pub fn new(file: &Path, text: &'t str, folder: &Path) -> Self {
         let line_ends = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
             file: file.to_owned(),
             text,
+            folder: folder.to_owned(),
+            files: RefCell::default(),
             line_starts: std::iter::once(0).chain(line_ends).collect(),
             problems: RefCell::default(),
         }
@@ -97,6 +108,11 @@ impl<'t> Source<'t> {
         if !problems.contains(&problem) {
             problems.push(problem);
         }
+    }
+
+    /// The other files that have been read, or looked for.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.borrow().clone()
     }
 
     /// The lines that have a problem so far.
@@ -148,6 +164,45 @@ impl<'r> Value<'r> {
         };
         self.mistyped("a string", hint);
         None
+    }
+
+    /// The text of the file that `name` names.
+    pub fn file(&self, name: Text<'_>) -> Option<String> {
+        let path = absolute(&self.source.folder, Path::new(name.text));
+        let text = read_text(&path, FILE_BYTES_MAX);
+        let mut files = self.source.files.borrow_mut();
+        if !files.contains(&path) {
+            files.push(path);
+        }
+        match text {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let message = format!("{} cannot be read: {error}", name.text);
+                let hint = "names of files start from the configuration's folder";
+                self.source.problem(name.at, message, hint);
+                None
+            }
+        }
+    }
+
+    /// A string, or `{ file = "FILE" }` for the text of a file.
+    pub fn text_or_file(&self) -> Option<Cow<'r, str>> {
+        if !matches!(self.value, Data::Table(_)) {
+            return self.string().map(|text| Cow::Borrowed(text.text));
+        }
+        let table = self.table(&FROM_FILE)?;
+        match table.string("file") {
+            Some(name) => self.file(name).map(Cow::Owned),
+            None => {
+                if table.take("file").is_none() {
+                    self.problem(
+                        format!("{} names no file", self.path),
+                        "write { file = \"FILE\" }",
+                    );
+                }
+                None
+            }
+        }
     }
 
     /// An integer. One that is out of range counts as the nearest in range,
@@ -354,4 +409,15 @@ pub fn choice<T: Copy>(value: &Value<'_>, text: Text<'_>, choices: &[(&str, T)])
         value.source.problem(text.at, message, hint);
     }
     found.map(|(_, meaning)| *meaning)
+}
+
+/// A file of at most `bytes_max` bytes, in UTF-8.
+pub fn read_text(file: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::other(format!("it is longer than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| io::Error::other(format!("it is not UTF-8: {}", error.utf8_error())))
 }

@@ -5,25 +5,25 @@
 
 mod api;
 mod cors;
+mod endpoint;
+mod expression;
 mod functions;
+mod gateway_responses;
 mod integration;
 mod models;
 mod routes;
 mod server;
 mod tables;
+mod templates;
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use toml::de::DeTable;
 
 use super::{
     Config, Invalid, Overrides, Problem, absolute,
     keys::{LIMITS, POOLS, ROOT},
-    read::{Source, Table},
+    read::{Source, Table, read_text},
     tree,
 };
 pub use functions::function_name;
@@ -50,26 +50,25 @@ pub fn load(
     overrides: &Overrides,
 ) -> Result<Config, Box<Invalid>> {
     let path = file.map(|file| absolute(working_folder, file));
-    let (text, unread) = match path.as_ref().map(read) {
+    let (text, unread) = match path.as_deref().map(|path| read_text(path, FILE_BYTES_MAX)) {
         None => (String::new(), None),
         Some(Ok(text)) => (text, None),
         Some(Err(error)) => (String::new(), Some(format!("cannot be read: {error}"))),
     };
     let name = file.unwrap_or(Path::new("gateway.toml"));
-    let source = Source::new(name, &text);
+    let folder = path.as_deref().and_then(Path::parent).unwrap_or(working_folder);
+    let source = Source::new(name, &text, folder);
     let (document, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         source.problem(error.span().map_or(0, |span| span.start), error.message(), "");
     }
     let unreadable = source.lines_with_problems();
-    let folders = Folders {
-        file: path.as_deref().and_then(Path::parent).unwrap_or(working_folder),
-        working: working_folder,
-    };
+    let folders = Folders { file: folder, working: working_folder };
     let document = tree::from_toml(document.get_ref());
     let root = Table::root(&source, &ROOT, &document);
     let mut config = config(&root, &folders, overrides);
     config.file = file.map(Path::to_owned);
+    config.files = source.files();
     let mut problems = source.into_problems(&unreadable);
     problems.extend(unread.map(|message| Problem {
         file: name.to_owned(),
@@ -84,16 +83,6 @@ pub fn load(
     }
 }
 
-fn read(file: &PathBuf) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("it is longer than {FILE_BYTES_MAX} bytes")));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| io::Error::other(format!("it is not UTF-8: {}", error.utf8_error())))
-}
-
 fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Config {
     let kind = api::kind(root);
     let (stages, stage) = api::stages(root, kind, overrides);
@@ -105,13 +94,15 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
     let (function_default, functions) = reader.functions(root);
     Config {
         file: None,
+        files: Vec::new(),
         name: api::name(root),
         kind,
         stage,
         stages,
         drop_in: root.boolean("drop_in", true),
+        binary_media_types: api::binary_media_types(root, kind),
         cors: cors::cors(root),
-        gateway_responses: integration::gateway_responses(root, kind),
+        gateway_responses: gateway_responses::gateway_responses(root, kind),
         routes: routes::routes(root, kind, limits.integration_timeout, &models),
         limits,
         function_default,

@@ -39,5 +39,5 @@ pub async fn answer(
             .entry(header::CONTENT_TYPE)
             .or_insert_with(|| HeaderValue::from_static(content_type));
     }
-    Ok(IntegrationAnswer::Http { status: mock.status, headers, body })
+    Ok(IntegrationAnswer::Http { status: mock.status, headers, body: body.into() })
 }

@@ -1,12 +1,16 @@
 //! What answers a request: a closed set of integrations. They know nothing of
 //! clients; what they need of the request is handed to them.
 
+pub mod body;
+pub mod http;
 mod mock;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, Request, StatusCode};
+
+pub use body::{AnswerBody, Stream, StreamError};
+use http::Client;
 
 use crate::{
     config::{MockConfig, template::Lookup},
@@ -34,6 +38,15 @@ pub enum IntegrationRequest<'a> {
         /// What its placeholders stand for.
         request: &'a (dyn Lookup + Sync),
     },
+    /// Calls an HTTP endpoint.
+    Http {
+        /// Who calls.
+        client: Client,
+        /// What is sent.
+        request: Box<Request<AnswerBody>>,
+        /// Whether the answer's body is given while it comes.
+        streams: bool,
+    },
 }
 
 /// What an integration answered.
@@ -48,7 +61,7 @@ pub enum IntegrationAnswer {
         /// The headers.
         headers: HeaderMap,
         /// The body.
-        body: Bytes,
+        body: AnswerBody,
     },
 }
 
@@ -64,9 +77,16 @@ pub enum IntegrationError {
     /// The mock's answer cannot be made of this request.
     #[error("the mock cannot answer: {0}")]
     Mock(String),
+    /// The endpoint could not be called, or its answer not be read.
+    #[error("{0}")]
+    Upstream(String),
+    /// The client's body, on its way to the endpoint, came to its end too early.
+    #[error("the body could not be passed on: {0}")]
+    RequestBody(StreamError),
 }
 
-/// Calls the integration and waits for its answer, at most for `timeout`.
+/// Calls the integration and waits for its answer, at most for `timeout`. Of a
+/// body that streams that is the longest pause.
 ///
 /// # Errors
 /// [`IntegrationError`]. A function that is still running then is ended.
@@ -81,6 +101,14 @@ pub async fn call(
             }
             IntegrationRequest::Echo { payload } => Ok(IntegrationAnswer::Payload(payload)),
             IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,
+            IntegrationRequest::Http { client, request, streams } => {
+                let response = match streams {
+                    true => client.send(*request, timeout).await?,
+                    false => client.send_whole(*request).await?,
+                };
+                let (parts, body) = response.into_parts();
+                Ok(IntegrationAnswer::Http { status: parts.status, headers: parts.headers, body })
+            }
         }
     };
     tokio::time::timeout(timeout, answer).await.map_err(|_| IntegrationError::Timeout(timeout))?

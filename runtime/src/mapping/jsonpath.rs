@@ -77,6 +77,11 @@ impl Path {
         })
     }
 
+    /// Whether it is `$`.
+    pub fn is_root(&self) -> bool {
+        !self.relative && self.steps.is_empty() && self.function.is_none()
+    }
+
     fn is_definite(&self) -> bool {
         self.steps
             .iter()

@@ -32,6 +32,19 @@ pub struct Rendered {
     pub status: Option<String>,
     /// `$context.responseOverride.header`
     pub headers: Vec<(String, String)>,
+    /// `$context.requestOverride`
+    pub request: RequestOverride,
+}
+
+/// What a request template changes about the integration request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RequestOverride {
+    /// `header`
+    pub headers: Vec<(String, String)>,
+    /// `path`
+    pub path: Vec<(String, String)>,
+    /// `querystring`
+    pub query: Vec<(String, String)>,
 }
 
 impl MappingTemplate {
@@ -50,25 +63,34 @@ impl MappingTemplate {
     pub fn render(&self, variables: Variables) -> Result<Rendered, Error> {
         let mut context = variables.into_context();
         let text = self.template.render(&mut context)?;
-        let member = |value: Option<Value>, name: &str| match value {
-            Some(Value::Map(map)) => map.get(&Key::Text(name.into())),
-            _ => None,
-        };
-        let response = member(context.get("context").cloned(), "responseOverride");
+        let own = |name: &str| member(context.get("context").cloned(), name);
+        let (request, response) = (own("requestOverride"), own("responseOverride"));
         let status = member(response.clone(), "status").and_then(|status| status.to_text().ok());
-        let headers = match member(response, "header") {
-            Some(Value::Map(headers)) => headers
-                .keys()
-                .iter()
-                .filter_map(|key| {
-                    let value = headers.get(key)?.to_text().ok()?;
-                    Some((key.to_value().to_text().ok()?, value))
-                })
-                .collect(),
-            _ => Vec::new(),
+        let headers = pairs(member(response, "header"));
+        let request = RequestOverride {
+            headers: pairs(member(request.clone(), "header")),
+            path: pairs(member(request.clone(), "path")),
+            query: pairs(member(request, "querystring")),
         };
-        Ok(Rendered { text, status, headers })
+        Ok(Rendered { text, status, headers, request })
     }
+}
+
+fn member(value: Option<Value>, name: &str) -> Option<Value> {
+    match value {
+        Some(Value::Map(map)) => map.get(&Key::Text(name.into())),
+        _ => None,
+    }
+}
+
+/// A map's entries as text; what cannot be text is left out.
+fn pairs(map: Option<Value>) -> Vec<(String, String)> {
+    let Some(Value::Map(map)) = map else { return Vec::new() };
+    let pair = |key: &Key| {
+        let value = map.get(key)?.to_text().ok()?;
+        Some((key.to_value().to_text().ok()?, value))
+    };
+    map.keys().iter().filter_map(pair).collect()
 }
 
 impl std::fmt::Debug for MappingTemplate {

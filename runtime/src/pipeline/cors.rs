@@ -4,7 +4,6 @@
 //! HTTP APIs: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-cors.html>
 //! REST APIs: <https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html>
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request::Parts,
 };
@@ -12,6 +11,7 @@ use http::{
 use crate::{
     config::{ApiKind, CorsConfig, CorsMethod},
     gateway::Gateway,
+    integration::AnswerBody,
 };
 
 const HEADERS: [HeaderName; 6] = [
@@ -25,7 +25,7 @@ const HEADERS: [HeaderName; 6] = [
 
 /// The answer to a preflight, unless the path has an `OPTIONS` route of its
 /// own or no route at all.
-pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<Bytes>> {
+pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<AnswerBody>> {
     let cors = gateway.config.cors.as_ref()?;
     if parts.method != Method::OPTIONS
         || !parts.headers.contains_key(header::ORIGIN)
@@ -37,7 +37,7 @@ pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<Bytes>> {
     if methods.is_empty() || methods.contains(&Some(Method::OPTIONS)) {
         return None;
     }
-    let mut response = Response::new(Bytes::new());
+    let mut response = Response::new(AnswerBody::default());
     *response.status_mut() = match gateway.config.kind {
         ApiKind::Rest => StatusCode::OK,
         ApiKind::Http => StatusCode::NO_CONTENT,
@@ -62,7 +62,7 @@ pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<Bytes>> {
 }
 
 /// Puts the headers for the request's origin on a response of any kind.
-pub fn finish(gateway: &Gateway, parts: &Parts, response: &mut Response<Bytes>) {
+pub fn finish(gateway: &Gateway, parts: &Parts, response: &mut Response<AnswerBody>) {
     let Some(cors) = &gateway.config.cors else { return };
     let origin = allowed_origin(cors, &parts.headers);
     let preflight = parts.method == Method::OPTIONS;

@@ -12,7 +12,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::{config::ApiKind, integration::IntegrationError, sandbox::InvokeError};
+use crate::{
+    config::ApiKind,
+    integration::{IntegrationError, StreamError},
+    sandbox::InvokeError,
+};
 
 /// Why a request got no answer from its integration.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum GatewayError {
     /// The integration could not be called, or failed.
     #[error("{0}")]
     Integration(String),
+    /// The endpoint could not be called.
+    #[error("{0}")]
+    Upstream(String),
     /// The integration's answer is not one.
     #[error("malformed proxy response: {0}")]
     Malformed(String),
@@ -81,6 +88,8 @@ impl From<IntegrationError> for GatewayError {
         match error {
             IntegrationError::Timeout(limit) => Self::IntegrationTimeout(limit),
             IntegrationError::Mock(_) => Self::Integration(error.to_string()),
+            IntegrationError::Upstream(reason) => Self::Upstream(reason),
+            IntegrationError::RequestBody(error) => error.into(),
             IntegrationError::Invoke(error) => match error {
                 InvokeError::PayloadTooLarge { .. } => Self::PayloadTooLarge(error.to_string()),
                 InvokeError::Throttled(_) => Self::Throttled(error.to_string()),
@@ -91,6 +100,16 @@ impl From<IntegrationError> for GatewayError {
                 }
                 error => Self::Integration(error.to_string()),
             },
+        }
+    }
+}
+
+impl From<StreamError> for GatewayError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::TooLong { max } => Self::BodyTooLarge { max },
+            StreamError::Idle(idle) => Self::BodyTimeout(idle),
+            StreamError::Broken(reason) => Self::BodyBroken(reason),
         }
     }
 }
@@ -149,6 +168,12 @@ impl GatewayError {
             (Self::Integration(_) | Self::Malformed(_), Http) => {
                 (S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
             }
+            (Self::Upstream(_), Rest) => (
+                S::GATEWAY_TIMEOUT,
+                "Network error communicating with endpoint",
+                "InternalServerErrorException",
+            ),
+            (Self::Upstream(_), Http) => (S::BAD_GATEWAY, "Bad Gateway", ""),
             (Self::InvalidBody(_) | Self::MissingParameters(_), _) => {
                 (S::BAD_REQUEST, "Invalid request body", "BadRequestException")
             }
@@ -182,7 +207,7 @@ impl GatewayError {
             Self::InvalidBody(_) => "BAD_REQUEST_BODY",
             Self::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
             Self::Mapping(_) => "API_CONFIGURATION_ERROR",
-            Self::Integration(_) | Self::Malformed(_) => "INTEGRATION_FAILURE",
+            Self::Integration(_) | Self::Malformed(_) | Self::Upstream(_) => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",
             Self::Throttled(_) => "THROTTLED",
             Self::BadRequest(_)
@@ -215,6 +240,7 @@ impl GatewayError {
             Self::NoRoute => {}
             Self::Integration(_)
             | Self::Malformed(_)
+            | Self::Upstream(_)
             | Self::Mapping(_)
             | Self::IntegrationTimeout(_) => {
                 tracing::error!(request_id, route, "{self}");

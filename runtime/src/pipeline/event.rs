@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use time::{OffsetDateTime, macros::format_description};
 
 use super::{
-    TRACE_ID, extended_id,
+    TRACE_ID, content, extended_id,
     method_request::{About, MethodRequest, header_text},
 };
 use crate::{
@@ -79,27 +79,31 @@ fn all<'v>(
     Members(groups.into_iter().map(|(key, values)| (name(key), values)).collect())
 }
 
-/// The client's headers with those that the service adds.
-fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<(&'v str, Cow<'v, str>)> {
-    const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-    const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    let ours = [&FORWARDED_FOR, &FORWARDED_PORT, &FORWARDED_PROTO, &TRACE_ID];
-    let mut headers: Vec<(&str, Cow<'_, str>)> = request
-        .headers
-        .iter()
-        .filter(|(name, _)| !ours.contains(name) && !HOP_BY_HOP.contains(name))
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-        .collect();
+/// Who asked, and by which way: headers that the service adds.
+pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
     let client = request.connection.client.ip();
-    let forwarded_for = match request.header_text(FORWARDED_FOR) {
+    let forwarded_for = match request.header_text("x-forwarded-for") {
         Some(before) => format!("{before}, {client}"),
         None => client.to_string(),
     };
-    headers.push(("x-amzn-trace-id", Cow::Borrowed(&request.exchange.trace_id)));
-    headers.push(("x-forwarded-for", Cow::Owned(forwarded_for)));
-    headers.push(("x-forwarded-port", Cow::Owned(request.connection.local.port().to_string())));
-    headers.push(("x-forwarded-proto", Cow::Borrowed("http")));
+    [
+        (TRACE_ID, Cow::Borrowed(&request.exchange.trace_id)),
+        ("x-forwarded-for", Cow::Owned(forwarded_for)),
+        ("x-forwarded-port", Cow::Owned(request.connection.local.port().to_string())),
+        ("x-forwarded-proto", Cow::Borrowed("http")),
+    ]
+}
+
+/// The client's headers with those that the service adds.
+fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<(&'v str, Cow<'v, str>)> {
+    let ours = forwarding_headers(request);
+    let mut headers: Vec<(&str, Cow<'_, str>)> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| !ours.iter().any(|(own, _)| own == name) && !HOP_BY_HOP.contains(name))
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .collect();
+    headers.extend(ours);
     if request.headers.get(header::HOST).is_none() {
         headers.push(("host", Cow::Owned(request.domain_name())));
     }
@@ -121,28 +125,10 @@ fn body<'v>(request: &'v MethodRequest<'_>) -> (Option<Cow<'v, str>>, bool) {
     if request.body.is_empty() {
         return (None, false);
     }
-    let text = std::str::from_utf8(&request.body).ok();
-    let content_type = request.header_text(header::CONTENT_TYPE);
-    match text {
-        Some(text) if is_text(request.kind(), content_type.as_deref()) => {
-            (Some(Cow::Borrowed(text)), false)
-        }
+    match std::str::from_utf8(&request.body) {
+        Ok(text) if content::is_text(request) => (Some(Cow::Borrowed(text)), false),
         _ => (Some(Cow::Owned(STANDARD.encode(&request.body))), true),
     }
-}
-
-/// REST APIs take every body for text unless told otherwise; HTTP APIs only
-/// those types they know to be text, to which forms do not belong.
-fn is_text(kind: ApiKind, content_type: Option<&str>) -> bool {
-    let Some(content_type) = content_type.filter(|_| kind == ApiKind::Http) else { return true };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.starts_with("text/")
-        || essence.ends_with("+json")
-        || essence.ends_with("+xml")
-        || matches!(
-            essence.as_str(),
-            "application/json" | "application/xml" | "application/javascript"
-        )
 }
 
 /// `09/Apr/2015:12:34:56 +0000` and milliseconds since the epoch.
@@ -498,19 +484,6 @@ mod tests {
         assert_eq!(canonical("accept"), "Accept");
         assert_eq!(canonical("x-requested-with"), "X-Requested-With");
         assert_eq!(canonical("authtoken"), "authtoken");
-    }
-
-    #[test]
-    fn http_apis_know_which_types_are_text() {
-        for text in ["text/plain", "application/json; charset=utf-8", "application/ld+json"] {
-            assert!(is_text(ApiKind::Http, Some(text)), "{text}");
-        }
-        for binary in ["application/x-www-form-urlencoded", "image/png", "application/octet-stream"]
-        {
-            assert!(!is_text(ApiKind::Http, Some(binary)), "{binary}");
-            assert!(is_text(ApiKind::Rest, Some(binary)), "{binary}");
-        }
-        assert!(is_text(ApiKind::Http, None));
     }
 
     #[test]

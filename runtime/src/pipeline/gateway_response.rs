@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::{
     error::GatewayError,
     event,
-    mapped_response::{accepted, header_value},
+    expression::{Scope, header_values},
+    mapped_response::accepted,
     method_request::About,
 };
 use crate::{config::GatewayResponseConfig, mapping::Variables};
@@ -69,9 +70,9 @@ fn apply(
             }
         }
     }
-    let context = Value::Object(context);
+    let scope = Scope::head(*about, Value::Object(context));
     for (name, mapping) in &own.headers {
-        if let Some(value) = header_value(mapping, "", &context, about) {
+        for value in header_values(&scope.values(mapping)) {
             response.headers_mut().insert(name, value);
         }
     }

@@ -1,13 +1,19 @@
 //! The integration request: what the route's integration is called with.
 
-use http::header;
+use bytes::Bytes;
 
-use super::{error::GatewayError, event, method_request::MethodRequest, validation::Validated};
+use super::{
+    content::{self, Conversion},
+    error::GatewayError,
+    event, http_request,
+    method_request::MethodRequest,
+    validation::Validated,
+};
 use crate::{
-    config::{MappedConfig, MappedTarget, Passthrough},
+    config::{HttpConfig, MappedConfig, MappedTarget, Passthrough},
     gateway::{FunctionState, Target},
-    integration::IntegrationRequest,
-    mapping::Variables,
+    integration::{AnswerBody, IntegrationRequest},
+    mapping::{RequestOverride, Variables},
     sandbox::{Function, Invocation},
 };
 
@@ -24,18 +30,26 @@ pub fn build<'r>(request: &'r Validated<'_>) -> Result<IntegrationRequest<'r>, G
             Ok(invoke(request, function, event::text(request)))
         }
         Target::Mapped(mapped) => {
-            let payload = payload(request, mapped)?;
+            let (body, overrides) = body(request, mapped)?;
             match &mapped.target {
-                MappedTarget::Mock => Ok(IntegrationRequest::Echo { payload }),
+                MappedTarget::Mock => Ok(IntegrationRequest::Echo { payload: text(body) }),
                 MappedTarget::Function(name) => {
                     let function = function(request, name)?;
-                    let payload = if payload.is_empty() { "{}".to_owned() } else { payload };
+                    let payload = if body.is_empty() { "{}".to_owned() } else { text(body) };
                     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&payload) {
                         return Err(GatewayError::BadEvent(error.to_string()));
                     }
                     Ok(invoke(request, function, payload))
                 }
+                MappedTarget::Http(http) => {
+                    let call = http_request::mapped(request, http, body, overrides)?;
+                    Ok(endpoint(request, http, call, false))
+                }
             }
+        }
+        Target::HttpProxy(http) => {
+            let call = http_request::proxied(request, http)?;
+            Ok(endpoint(request, http, call, true))
         }
     }
 }
@@ -53,6 +67,21 @@ fn invoke<'r>(
     IntegrationRequest::Function { function, invocation }
 }
 
+fn endpoint<'r>(
+    request: &MethodRequest<'_>,
+    http: &HttpConfig,
+    call: http::Request<AnswerBody>,
+    streams: bool,
+) -> IntegrationRequest<'r> {
+    let client = request.gateway.clients.get(&http.tls);
+    IntegrationRequest::Http { client, request: Box::new(call), streams }
+}
+
+/// A mock and a function take text.
+fn text(body: Bytes) -> String {
+    String::from_utf8_lossy(&body).into_owned()
+}
+
 fn function<'r>(request: &'r MethodRequest<'_>, name: &str) -> Result<&'r Function, GatewayError> {
     let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
     match request.gateway.functions.get(name) {
@@ -66,26 +95,34 @@ fn function<'r>(request: &'r MethodRequest<'_>, name: &str) -> Result<&'r Functi
 }
 
 /// The request's body through the template for its content type.
-fn payload(request: &MethodRequest<'_>, mapped: &MappedConfig) -> Result<String, GatewayError> {
-    let body = String::from_utf8_lossy(&request.body);
-    let content_type = request.header_text(header::CONTENT_TYPE);
-    let content_type = content_type.as_deref().unwrap_or("application/json");
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+fn body(
+    request: &MethodRequest<'_>,
+    mapped: &MappedConfig,
+) -> Result<(Bytes, RequestOverride), GatewayError> {
+    let conversion = Conversion::of_request(request, mapped.content_handling);
+    let text = conversion.before(&request.body);
+    let essence = content::essence(request.headers);
     let found = mapped.request_templates.iter().find(|(own, _)| *own == essence);
     let passes = match mapped.passthrough {
         Passthrough::WhenNoMatch => true,
         Passthrough::WhenNoTemplates => mapped.request_templates.is_empty(),
         Passthrough::Never => false,
     };
-    match found {
-        Some((_, template)) => {
-            let rendered = template.render(variables(request, body.into_owned()));
-            rendered.map(|rendered| rendered.text).map_err(|error| {
+    match (found, text) {
+        (Some((_, template)), Some(text)) => {
+            let rendered = template.render(variables(request, text.into_owned()));
+            let rendered = rendered.map_err(|error| {
                 GatewayError::Mapping(format!("the request template for {essence}: {error}"))
-            })
+            })?;
+            Ok((conversion.after(rendered.text)?, rendered.request))
         }
-        None if passes => Ok(body.into_owned()),
-        None => Err(GatewayError::UnsupportedMediaType(essence)),
+        (Some(_), None) => Err(Conversion::no_text(&essence)),
+        (None, _) if !passes => Err(GatewayError::UnsupportedMediaType(essence)),
+        // Text that is no UTF-8 would be damaged for nothing.
+        (None, Some(text)) if conversion != Conversion::Text => {
+            Ok((conversion.after(text.into_owned())?, RequestOverride::default()))
+        }
+        (None, _) => Ok((request.body.clone(), RequestOverride::default())),
     }
 }
 

@@ -6,14 +6,14 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{error::GatewayError, mapped_response, method_request::MethodRequest};
+use super::{content, error::GatewayError, mapped_response, method_request::MethodRequest};
 use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::Target,
-    integration::{IntegrationAnswer, IntegrationError},
+    integration::{AnswerBody, IntegrationAnswer, IntegrationError},
     sandbox::InvokeError,
 };
 
@@ -65,24 +65,29 @@ impl Answered {
 pub fn into_response(
     answered: Answered,
     request: &MethodRequest<'_>,
-) -> Result<Response<Bytes>, GatewayError> {
+) -> Result<Response<AnswerBody>, GatewayError> {
     let (status, headers, body) = match (answered.answer, &request.matched.route.target) {
-        (IntegrationAnswer::Http { status, headers, body }, _) => (status, headers, body),
-        (IntegrationAnswer::Payload(text), Target::Mapped(mapped)) => {
+        (answer, Target::Mapped(mapped)) => {
             let error = answered.error.as_deref();
-            return mapped_response::into_response(mapped, text, error, request);
+            return mapped_response::into_response(mapped, answer, error, request);
         }
+        (IntegrationAnswer::Http { status, mut headers, body }, Target::HttpProxy(_)) => {
+            proxied_headers(&mut headers, status, request);
+            (status, headers, body)
+        }
+        (IntegrationAnswer::Http { status, headers, body }, _) => (status, headers, body),
         (IntegrationAnswer::Payload(text), target) => {
             let format = match target {
                 Target::Function { payload, .. } => *payload,
-                Target::Mock(_) | Target::Mapped(_) => PayloadFormat::V2,
+                _ => PayloadFormat::V2,
             };
             let value = serde_json::from_str(&text)
                 .map_err(|error| malformed(format!("it is not JSON: {error}")))?;
             let mut parts = match format {
-                PayloadFormat::V1 => v1(value)?,
+                PayloadFormat::V1 => v1(value, decodes(request))?,
                 PayloadFormat::V2 => v2(value)?,
             };
+            remap(&mut parts.1, request.kind());
             remove_connection_headers(&mut parts.1);
             // What the service says where the function says nothing.
             let default = match request.kind() {
@@ -95,12 +100,12 @@ pub fn into_response(
                     .entry(header::CONTENT_TYPE)
                     .or_insert_with(|| HeaderValue::from_static(default));
             }
-            parts
+            (parts.0, parts.1, parts.2.into())
         }
     };
     // RFC 9110, sections 15.3.5 and 15.4.5: these have no content.
     let empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut response = Response::new(if empty { Bytes::new() } else { body });
+    let mut response = Response::new(if empty { AnswerBody::default() } else { body });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
@@ -116,6 +121,52 @@ const CONNECTION_HEADERS: [HeaderName; 7] = [
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
 ];
+
+/// What an endpoint's answer keeps of its headers.
+fn proxied_headers(headers: &mut HeaderMap, status: StatusCode, request: &MethodRequest<'_>) {
+    let named = headers.get(header::CONNECTION).cloned();
+    for name in named.iter().filter_map(|named| named.to_str().ok()).flat_map(|n| n.split(',')) {
+        if !name.trim().eq_ignore_ascii_case("content-length") {
+            headers.remove(name.trim());
+        }
+    }
+    let length = headers.get(header::CONTENT_LENGTH).cloned();
+    remap(headers, request.kind());
+    remove_connection_headers(headers);
+    // Where there is no body, nobody else knows how long it would be.
+    if request.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
+        headers.extend(length.map(|length| (header::CONTENT_LENGTH, length)));
+    }
+}
+
+/// Headers of proxies that a REST API keeps for itself, and what clients see
+/// them as.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html>
+fn remap(headers: &mut HeaderMap, kind: ApiKind) {
+    const REMAPPED: [(HeaderName, &str); 5] = [
+        (header::CONNECTION, "x-amzn-remapped-connection"),
+        (header::CONTENT_LENGTH, "x-amzn-remapped-content-length"),
+        (header::DATE, "x-amzn-remapped-date"),
+        (header::SERVER, "x-amzn-remapped-server"),
+        (header::WWW_AUTHENTICATE, "x-amzn-remapped-www-authenticate"),
+    ];
+    if kind == ApiKind::Http {
+        return;
+    }
+    for (name, remapped) in REMAPPED {
+        if let Some(value) = headers.remove(&name) {
+            headers.insert(HeaderName::from_static(remapped), value);
+        }
+    }
+}
+
+/// Whether base64 becomes bytes: in a REST API that lists binary types only
+/// for a client that wants one of them.
+fn decodes(request: &MethodRequest<'_>) -> bool {
+    let types = &request.gateway.config.binary_media_types;
+    types.0.is_empty() || content::wants_bytes(types, request.headers)
+}
 
 /// The server writes them itself.
 pub fn remove_connection_headers(headers: &mut HeaderMap) {
@@ -135,11 +186,12 @@ fn malformed(reason: impl Into<String>) -> GatewayError {
 }
 
 /// Format 1.0: no member is mandatory, and no other is allowed.
-fn v1(value: Value) -> Result<ResponseParts, GatewayError> {
+fn v1(value: Value, decodes: bool) -> Result<ResponseParts, GatewayError> {
     let Value::Object(mut members) = value else {
         return Err(malformed(format!("it is {}, not an object", kind(&value))));
     };
-    let answer = Answer::take(&mut members)?;
+    let mut answer = Answer::take(&mut members)?;
+    answer.is_base64_encoded &= decodes;
     if let Some((name, _)) = members.iter().next() {
         return Err(malformed(format!(
             "it has the member {name:?}; allowed are statusCode, headers, multiValueHeaders, body and isBase64Encoded"
@@ -329,20 +381,23 @@ mod tests {
 
     #[test]
     fn format_1_takes_every_member() {
-        let parts = v1(json!({
-            "statusCode": "201",
-            "headers": { "X-One": "1", "X-Flag": true },
-            "multiValueHeaders": { "x-one": ["1", "2"], "Set-Cookie": ["a=1", "b=2"] },
-            "body": "aGk=",
-            "isBase64Encoded": true,
-        }))
+        let parts = v1(
+            json!({
+                "statusCode": "201",
+                "headers": { "X-One": "1", "X-Flag": true },
+                "multiValueHeaders": { "x-one": ["1", "2"], "Set-Cookie": ["a=1", "b=2"] },
+                "body": "aGk=",
+                "isBase64Encoded": true,
+            }),
+            true,
+        )
         .expect("well formed");
         assert_eq!(parts.0, StatusCode::CREATED);
         assert_eq!(header(&parts, "x-one"), ["1", "2"]);
         assert_eq!(header(&parts, "x-flag"), ["true"]);
         assert_eq!(header(&parts, "set-cookie"), ["a=1", "b=2"]);
         assert_eq!(parts.2, "hi");
-        let parts = v1(json!({})).expect("nothing is mandatory");
+        let parts = v1(json!({}), true).expect("nothing is mandatory");
         assert_eq!((parts.0, parts.2), (StatusCode::OK, Bytes::new()));
     }
 
@@ -367,7 +422,7 @@ mod tests {
             json!({ "statusCode": 200, "body": "%", "isBase64Encoded": true }),
             json!({ "statusCode": 200, "isBase64Encoded": "yes" }),
         ] {
-            assert!(v1(malformed.clone()).is_err(), "{malformed}");
+            assert!(v1(malformed.clone(), true).is_err(), "{malformed}");
         }
     }
 
@@ -396,9 +451,10 @@ mod tests {
         let many: Map<String, Value> =
             (0..50_000).map(|index| (format!("x-{index}"), json!("1"))).collect();
         let cookies = vec!["a=1"; 50_000];
-        assert!(v1(json!({ "headers": many })).is_err());
+        assert!(v1(json!({ "headers": many }), true).is_err());
         assert!(
-            v1(json!({ "multiValueHeaders": { "a": (0..2000).collect::<Vec<_>>() } })).is_err()
+            v1(json!({ "multiValueHeaders": { "a": (0..2000).collect::<Vec<_>>() } }), true)
+                .is_err()
         );
         assert!(v2(json!({ "statusCode": 200, "cookies": cookies })).is_err());
     }
@@ -436,7 +492,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_answer_is_a_response_or_malformed(value in answer()) {
-            for parts in [v1(value.clone()), v2(value)] {
+            for parts in [v1(value.clone(), true), v2(value)] {
                 match parts {
                     Ok((status, headers, _)) => {
                         prop_assert!((200..600).contains(&status.as_u16()));

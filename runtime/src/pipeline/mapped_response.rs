@@ -6,14 +6,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::{
+    content::{self, Conversion},
     error::GatewayError,
-    event,
+    expression::{Scope, header_values},
     integration_request::variables,
     integration_response::{HEADERS_MAX, remove_connection_headers},
-    method_request::{About, MethodRequest, header_text},
+    method_request::{MethodRequest, header_text},
 };
 use crate::{
-    config::{HeaderMapping, IntegrationResponseConfig, MappedConfig, MappedTarget},
+    config::{IntegrationResponseConfig, MappedConfig, MappedTarget},
+    integration::{AnswerBody, IntegrationAnswer},
     mapping::MappingTemplate,
 };
 
@@ -24,20 +26,35 @@ use crate::{
 /// Where no response is selected, or a template fails.
 pub fn into_response(
     mapped: &MappedConfig,
-    payload: String,
+    answer: IntegrationAnswer,
     error: Option<&str>,
     request: &MethodRequest<'_>,
-) -> Result<Response<Bytes>, GatewayError> {
-    let (selector, body) = match &mapped.target {
+) -> Result<Response<AnswerBody>, GatewayError> {
+    let (selector, answer) = match answer {
         // A mock answers with a status code and nothing else.
-        MappedTarget::Mock => (Some(mock_status(&payload)?), String::new()),
-        MappedTarget::Function(_) => (error.map(str::to_owned), payload),
+        IntegrationAnswer::Payload(text) if mapped.target == MappedTarget::Mock => {
+            (Some(mock_status(&text)?), Answer::default())
+        }
+        IntegrationAnswer::Payload(text) => {
+            (error.map(str::to_owned), Answer { body: text.into(), ..Answer::default() })
+        }
+        IntegrationAnswer::Http { status, headers, body } => {
+            let body = body.whole().cloned().unwrap_or_default();
+            (Some(status.as_str().to_owned()), Answer { headers, body })
+        }
     };
     let selected = select(&mapped.responses, selector.as_deref()).ok_or_else(|| {
         let selector = selector.as_deref().unwrap_or("success");
         GatewayError::Mapping(format!("no integration response is selected by {selector:?}"))
     })?;
-    respond(selected, body, request)
+    respond(selected, &answer, request)
+}
+
+/// What the integration answered beside its status code.
+#[derive(Default)]
+struct Answer {
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// The `statusCode` that the request template of a mock made.
@@ -73,28 +90,35 @@ fn select<'r>(
 
 fn respond(
     selected: &IntegrationResponseConfig,
-    body: String,
+    answer: &Answer,
     request: &MethodRequest<'_>,
-) -> Result<Response<Bytes>, GatewayError> {
+) -> Result<Response<AnswerBody>, GatewayError> {
+    let conversion = Conversion::of_answer(request, &answer.headers, selected.content_handling);
+    let text = conversion.before(&answer.body);
     let mut status = selected.status;
     let mut headers = HeaderMap::new();
     let content_type = accepted(&selected.templates, request.headers);
+    // An endpoint's own type counts only where it is mapped.
     let name = content_type.unwrap_or("application/json");
     if let Ok(value) = HeaderValue::from_str(name) {
         headers.insert(header::CONTENT_TYPE, value);
     }
-    let about = request.about();
-    let context = Value::Object(event::template_context(&about));
+    let scope = Scope::answer(request, &answer.headers, text.as_deref().unwrap_or_default());
     for (name, mapping) in &selected.headers {
-        if let Some(value) = header_value(mapping, &body, &context, &about) {
-            headers.insert(name, value);
+        let values = scope.values(mapping);
+        let mut values = header_values(&values);
+        if let Some(first) = values.next() {
+            headers.insert(name, first);
+        }
+        for value in values {
+            headers.append(name, value);
         }
     }
     let template = selected.templates.iter().find(|(own, _)| Some(own.as_str()) == content_type);
-    let text = match template {
-        None => body,
-        Some((name, template)) => {
-            let rendered = template.render(variables(request, body)).map_err(|error| {
+    let body = match (template, text) {
+        (Some((name, template)), Some(text)) => {
+            let rendered = template.render(variables(request, text.into_owned()));
+            let rendered = rendered.map_err(|error| {
                 GatewayError::Mapping(format!("the response template for {name}: {error}"))
             })?;
             if let Some(code) = rendered.status {
@@ -103,12 +127,17 @@ fn respond(
             for (name, value) in rendered.headers {
                 override_header(&mut headers, &name, &value)?;
             }
-            rendered.text
+            conversion.after(rendered.text)?
         }
+        (Some(_), None) => return Err(Conversion::no_text(&content::essence(&answer.headers))),
+        (None, Some(text)) if conversion != Conversion::Text => {
+            conversion.after(text.into_owned())?
+        }
+        (None, _) => answer.body.clone(),
     };
     remove_connection_headers(&mut headers);
     let empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let mut response = Response::new(if empty { Bytes::new() } else { Bytes::from(text) });
+    let mut response = Response::new(if empty { AnswerBody::default() } else { body.into() });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
@@ -124,41 +153,6 @@ pub fn accepted<'t>(
     let own = |wanted: &str| templates.iter().find(|(own, _)| own == wanted);
     let found = essences.filter_map(own).next().or(templates.first());
     found.map(|(content_type, _)| content_type.as_str())
-}
-
-/// A mapping's value; one that leads to nothing sets no header.
-pub fn header_value(
-    mapping: &HeaderMapping,
-    body: &str,
-    context: &Value,
-    about: &About<'_>,
-) -> Option<HeaderValue> {
-    let text = match mapping {
-        HeaderMapping::Static(value) => return Some(value.clone()),
-        HeaderMapping::Body(path) => {
-            let body = serde_json::from_str(body).ok()?;
-            plain(&path.find(&body).ok()??)
-        }
-        HeaderMapping::Context(path) => {
-            let found = path.iter().try_fold(context, |value, name| value.get(name))?;
-            if found.is_null() {
-                return None;
-            }
-            plain(found)
-        }
-        HeaderMapping::StageVariable(name) => {
-            about.gateway.config.stage_variables()?.get(name)?.clone()
-        }
-        HeaderMapping::RequestHeader(name) => return about.headers.get(name).cloned(),
-    };
-    HeaderValue::from_str(&text).ok()
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn override_status(code: &str) -> Result<StatusCode, GatewayError> {

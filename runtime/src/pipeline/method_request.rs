@@ -1,7 +1,7 @@
 //! The method request: a client's request as the gateway takes it in, whole
 //! and within its limits.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::PoisonError, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version, header, request::Parts};
@@ -13,6 +13,7 @@ use super::{Connection, Exchange, Matched, error::GatewayError};
 use crate::{
     config::{ApiKind, template::Lookup},
     gateway::{Gateway, Route},
+    integration::body::{AnswerBody, Stream, bounded},
 };
 
 /// A request that a route took.
@@ -30,7 +31,10 @@ pub struct MethodRequest<'g> {
     /// Names and values, decoded, in the order they came.
     pub query: Vec<(String, String)>,
     pub headers: &'g HeaderMap,
+    /// The whole body; empty where it passes through.
     pub body: Bytes,
+    // What passes through, until the integration takes it.
+    stream: std::sync::Mutex<Option<Stream>>,
     json: std::sync::OnceLock<Option<serde_json::Value>>,
 }
 
@@ -44,13 +48,19 @@ impl<'g> MethodRequest<'g> {
         body: B,
     ) -> Result<Self, GatewayError>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: std::error::Error,
     {
         check_head(gateway, parts)?;
         let max = gateway.config.limits.body_bytes_max;
         let idle = gateway.config.server.pools.body_idle_timeout;
-        let body = read_body(body, &parts.headers, max, idle).await?;
+        let declared = declared_length(&parts.headers);
+        let (body, stream) = match matched.route.streams {
+            true if declared.is_none_or(|length| length <= max) => {
+                (Bytes::new(), Some(bounded(body, Some(max), idle)))
+            }
+            _ => (read_body(body, &parts.headers, max, idle).await?, None),
+        };
         let raw_query = parts.uri.query().unwrap_or_default();
         Ok(Self {
             gateway,
@@ -64,6 +74,7 @@ impl<'g> MethodRequest<'g> {
             query: parse_query(raw_query),
             headers: &parts.headers,
             body,
+            stream: std::sync::Mutex::new(stream),
             json: std::sync::OnceLock::new(),
         })
     }
@@ -95,6 +106,12 @@ impl<'g> MethodRequest<'g> {
             path: self.path,
             headers: self.headers,
         }
+    }
+
+    /// The body for an integration that takes it as it comes.
+    pub fn take_body(&self) -> AnswerBody {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        stream.map_or_else(|| self.body.clone().into(), AnswerBody::Stream)
     }
 
     /// Which kind of API this is a request to.
@@ -172,6 +189,11 @@ fn check_head(gateway: &Gateway, parts: &Parts) -> Result<(), GatewayError> {
 const REFUSED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const REFUSED_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The length that the head announces.
+fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn read_body<B>(
     mut body: B,
     headers: &HeaderMap,
@@ -182,11 +204,8 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
 {
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     let expects = headers.contains_key(header::EXPECT);
-    if declared.is_some_and(|length| length > max) {
+    if declared_length(headers).is_some_and(|length| length > max) {
         // A client that asked first has not sent anything yet.
         if !expects {
             discard(body).await;

@@ -8,10 +8,14 @@
 //! An error at any stage becomes a response in [`error`], and the access log
 //! is written on every exit.
 
+mod access;
+mod content;
 mod cors;
 pub mod error;
 mod event;
+mod expression;
 mod gateway_response;
+mod http_request;
 mod integration_request;
 mod integration_response;
 mod mapped_response;
@@ -32,7 +36,7 @@ use uuid::Uuid;
 use crate::{
     config::ApiKind,
     gateway::{Gateway, Route},
-    integration,
+    integration::{self, AnswerBody},
     telemetry::Access,
 };
 use error::GatewayError;
@@ -83,7 +87,7 @@ impl Exchange {
     }
 }
 
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const TRACE_ID: &str = "x-amzn-trace-id";
 
 /// An id in the form of `JKJaXmPLvHcESHA=`.
 pub fn extended_id(id: Uuid) -> String {
@@ -104,9 +108,9 @@ pub async fn serve<B>(
     connection: Connection,
     request: Request<B>,
     trace: &mut Trace,
-) -> Response<Bytes>
+) -> Response<AnswerBody>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
     let started = Instant::now();
@@ -133,24 +137,22 @@ where
             path: parts.uri.path(),
             headers: &parts.headers,
         };
-        gateway_response::respond(&error, &about)
+        gateway_response::respond(&error, &about).map(AnswerBody::from)
     });
     cors::finish(gateway, &parts, &mut response);
     identify(kind, &exchange, &mut response);
     trace.response("method response", &response);
 
-    Access {
-        request_id: &exchange.request_id,
-        method: parts.method.as_str(),
-        path: parts.uri.path(),
-        route: key,
+    let access = Access {
+        request_id: exchange.request_id.as_str().into(),
+        method: parts.method.as_str().into(),
+        path: parts.uri.path().into(),
+        route: key.into(),
         status: response.status().as_u16(),
-        bytes: response.body().len(),
-        latency: started.elapsed(),
+        started,
         client: connection.client.ip(),
-    }
-    .log();
-    response
+    };
+    response.map(|body| access::log(access, body))
 }
 
 async fn run<'g, B>(
@@ -161,9 +163,9 @@ async fn run<'g, B>(
     exchange: &Exchange,
     route: &mut Option<&'g Route>,
     trace: &mut Trace,
-) -> Result<Response<Bytes>, GatewayError>
+) -> Result<Response<AnswerBody>, GatewayError>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
     let matched = Matched::find(gateway, parts)?;
@@ -194,7 +196,7 @@ impl<'g> Matched<'g> {
 }
 
 /// The headers by which a client names a request when it reports a problem.
-fn identify(kind: ApiKind, exchange: &Exchange, response: &mut Response<Bytes>) {
+fn identify(kind: ApiKind, exchange: &Exchange, response: &mut Response<AnswerBody>) {
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 
 use super::{Matched, method_request::MethodRequest};
-use crate::integration::{IntegrationAnswer, IntegrationRequest};
+use crate::integration::{AnswerBody, IntegrationAnswer, IntegrationRequest};
 
 /// One stage's line of the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,11 @@ impl Trace {
             }
             IntegrationRequest::Echo { payload } => format!("mock\n{}", pretty(payload)),
             IntegrationRequest::Mock { .. } => "mock".to_owned(),
+            IntegrationRequest::Http { request, .. } => {
+                let body = answer_body(request.body());
+                let headers = headers(request.headers());
+                format!("{} {}{headers}{body}", request.method(), request.uri())
+            }
         });
     }
 
@@ -69,14 +74,19 @@ impl Trace {
         self.note("integration response", || match answer {
             IntegrationAnswer::Payload(text) => pretty(text),
             IntegrationAnswer::Http { status, headers: map, body: bytes } => {
-                format!("{status}{}{}", headers(map), body(bytes))
+                format!("{status}{}{}", headers(map), answer_body(bytes))
             }
         });
     }
 
-    pub(super) fn response(&mut self, stage: &'static str, response: &Response<Bytes>) {
+    pub(super) fn response(&mut self, stage: &'static str, response: &Response<AnswerBody>) {
         self.note(stage, || {
-            format!("{}{}{}", response.status(), headers(response.headers()), body(response.body()))
+            format!(
+                "{}{}{}",
+                response.status(),
+                headers(response.headers()),
+                answer_body(response.body())
+            )
         });
     }
 }
@@ -86,6 +96,10 @@ fn headers(headers: &HeaderMap) -> String {
         .iter()
         .map(|(name, value)| format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect()
+}
+
+fn answer_body(answer: &AnswerBody) -> String {
+    answer.whole().map_or_else(|| "\n\n(a body that is passed on as it comes)".to_owned(), body)
 }
 
 fn body(bytes: &Bytes) -> String {

@@ -4,9 +4,7 @@
 
 use std::ops::Deref;
 
-use http::header;
-
-use super::{error::GatewayError, method_request::MethodRequest};
+use super::{content, error::GatewayError, method_request::MethodRequest};
 use crate::config::{RequestParameter, ValidationConfig, template::Lookup as _};
 
 /// Errors of one body that are told; a body may have one in every line.
@@ -58,9 +56,7 @@ fn check_parameters(
 }
 
 fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<(), GatewayError> {
-    let content_type = request.header_text(header::CONTENT_TYPE);
-    let content_type = content_type.as_deref().unwrap_or("application/json");
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = content::essence(request.headers);
     // A type that has no model is not checked.
     let Some((_, model)) = config.models.iter().find(|(own, _)| *own == essence) else {
         return Ok(());

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::templates::is_content_type;
 use crate::config::{
-    ApiKind, Overrides, StageConfig,
+    ApiKind, BinaryMediaTypes, Overrides, StageConfig,
     keys::STAGE,
     read::{Entry, Table},
 };
@@ -73,6 +74,26 @@ pub fn stages(
     }
     stages.entry(chosen.clone()).or_default();
     (stages, chosen)
+}
+
+/// `binary_media_types`, in lower case.
+pub fn binary_media_types(root: &Table<'_>, kind: ApiKind) -> BinaryMediaTypes {
+    let Some(given) = root.take("binary_media_types") else { return BinaryMediaTypes::default() };
+    if kind == ApiKind::Http {
+        let hint = "write kind = \"rest\": an HTTP API knows by itself which types are text";
+        given.problem("an HTTP API has no binary_media_types", hint);
+    }
+    let mut types = Vec::new();
+    for text in given.strings().unwrap_or_default() {
+        let own = text.text.to_ascii_lowercase();
+        let exact = own.strip_suffix("/*").map(|kind| format!("{kind}/x"));
+        if own != "*/*" && !is_content_type(exact.as_deref().unwrap_or(&own)) {
+            let message = format!("{:?} is not a content type", text.text);
+            root.source.problem(text.at, message, "write for example \"image/png\" or \"*/*\"");
+        }
+        types.push(own);
+    }
+    BinaryMediaTypes(types)
 }
 
 fn check_stage_name(root: &Table<'_>, name: &str, at: usize, kind: ApiKind) {

@@ -1,19 +1,25 @@
-//! `[route.integration]`: a mock or a function behind mapping templates.
+//! `[route.integration]`: a mock, a function or an HTTP endpoint behind
+//! mapping templates, and an endpoint that gets requests as they are.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use fancy_regex::RegexBuilder;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
-use super::routes::{FRAMING, function_of};
+use super::{
+    endpoint,
+    expression::Sources,
+    routes::function_of,
+    templates::{headers, templates},
+};
 use crate::{
     config::{
-        ApiKind, GatewayResponseConfig, HeaderMapping, IntegrationConfig,
-        IntegrationResponseConfig, MappedConfig, MappedTarget, Passthrough, SelectionPattern,
-        keys::{GATEWAY_RESPONSE, RESPONSE, closest},
-        read::{Entry, Table, Value},
+        ApiKind, ContentHandling, IntegrationConfig, IntegrationResponseConfig, MappedConfig,
+        MappedTarget, Passthrough, SelectionPattern,
+        keys::RESPONSE,
+        read::{Table, Value},
     },
-    mapping::{self, MappingTemplate},
+    router::RouteKey,
 };
 
 /// Backtracking steps of one selection pattern.
@@ -26,30 +32,64 @@ const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 enum Type {
     Mock,
     Function,
+    Http,
+    HttpProxy,
 }
 
-pub fn mapped(table: &Table<'_>) -> Option<IntegrationConfig> {
-    let kind = table.choice("type", &[("mock", Type::Mock), ("function", Type::Function)]);
+/// What belongs to some types only.
+const KEYS: [(&str, &[Type]); 10] = [
+    ("function", &[Type::Function]),
+    ("uri", &[Type::Http, Type::HttpProxy]),
+    ("method", &[Type::Http, Type::HttpProxy]),
+    ("tls", &[Type::Http, Type::HttpProxy]),
+    ("request_parameters", &[Type::Http, Type::HttpProxy]),
+    ("content_handling", &[Type::Function, Type::Http]),
+    ("passthrough_behavior", &[Type::Mock, Type::Function, Type::Http]),
+    ("request_templates", &[Type::Mock, Type::Function, Type::Http]),
+    ("responses", &[Type::Mock, Type::Function, Type::Http]),
+    ("type", &[Type::Mock, Type::Function, Type::Http, Type::HttpProxy]),
+];
+
+const TYPES: [(&str, Type); 4] = [
+    ("mock", Type::Mock),
+    ("function", Type::Function),
+    ("http", Type::Http),
+    ("http_proxy", Type::HttpProxy),
+];
+
+pub fn integration(
+    table: &Table<'_>,
+    key: Option<&RouteKey>,
+    kind: ApiKind,
+) -> Option<IntegrationConfig> {
+    let own = table.choice("type", &TYPES);
     if table.take("type").is_none() {
         let message = format!("{} has no type", table.path);
-        table.source.problem(table.at, message, "write type = \"mock\" or \"function\"");
+        let hint = "write type = \"mock\", \"function\", \"http\" or \"http_proxy\"";
+        table.source.problem(table.at, message, hint);
     }
-    let target = match (kind, table.take("function")) {
-        (Some(Type::Function), Some(function)) => {
-            function_of(&function).map(MappedTarget::Function)
+    let own = own?;
+    for (key, types) in KEYS {
+        if !types.contains(&own) && table.take(key).is_some() {
+            let name = TYPES.iter().find(|(_, other)| *other == own).map_or("", |(name, _)| name);
+            let message = format!("an integration of the type {name:?} has no {key}");
+            table.source.problem(table.key_at(key), message, "remove it, or change the type");
         }
-        (Some(Type::Function), None) => {
-            let message = format!("{} names no function", table.path);
-            table.source.problem(table.at, message, "write function = \"NAME\"");
-            None
+    }
+    if kind == ApiKind::Http && own != Type::HttpProxy {
+        let hint = "write kind = \"rest\", mock = { status = 200 } or type = \"http_proxy\"";
+        table.source.problem(table.at, "an HTTP API has no mapping templates", hint);
+    }
+    if own == Type::HttpProxy {
+        let endpoint = endpoint::endpoint(table, key, kind)?;
+        return Some(IntegrationConfig::HttpProxy(Arc::new(endpoint)));
+    }
+    let target = match own {
+        Type::Mock => Some(MappedTarget::Mock),
+        Type::Function => function(table).map(MappedTarget::Function),
+        Type::Http | Type::HttpProxy => {
+            endpoint::endpoint(table, key, kind).map(MappedTarget::Http)
         }
-        (Some(Type::Mock), function) => {
-            if let Some(function) = function {
-                function.problem("a mock calls no function", "write type = \"function\"");
-            }
-            Some(MappedTarget::Mock)
-        }
-        (None, _) => None,
     };
     let passthrough = table.choice(
         "passthrough_behavior",
@@ -60,70 +100,77 @@ pub fn mapped(table: &Table<'_>) -> Option<IntegrationConfig> {
         ],
     );
     let request_templates = templates(table, "request_templates");
-    let responses = responses(table);
+    let responses = responses(table, own == Type::Http);
     Some(IntegrationConfig::Mapped(Arc::new(MappedConfig {
         target: target?,
         passthrough: passthrough.unwrap_or(Passthrough::WhenNoMatch),
+        content_handling: content_handling(table),
         request_templates,
         responses,
     })))
 }
 
-fn templates(table: &Table<'_>, key: &'static str) -> Vec<(String, MappingTemplate)> {
-    let hint = "write { \"application/json\" = \"the template\" }";
-    let mut templates: Vec<(String, MappingTemplate)> = Vec::new();
-    for Entry { name, value } in table.entries(key, hint) {
-        let content_type = name.text.to_ascii_lowercase();
-        if !is_content_type(&content_type) {
-            let message = format!("{:?} is not a content type", name.text);
-            table.source.problem(name.at, message, "write for example \"application/json\"");
-        }
-        if templates.iter().any(|(other, _)| *other == content_type) {
-            let message = format!("{:?} has two templates", name.text);
-            table.source.problem(name.at, message, "keep one of them");
-        }
-        let Some(text) = value.string() else { continue };
-        match MappingTemplate::parse(text.text) {
-            Ok(template) => templates.push((content_type, template)),
-            Err(error) => value.problem(format!("{}: {error}", value.path), ""),
-        }
-    }
-    templates
-}
-
-/// Whether it is a type and a subtype, without parameters.
-pub fn is_content_type(text: &str) -> bool {
-    let token = |part: &str| {
-        !part.is_empty()
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
+fn function(table: &Table<'_>) -> Option<String> {
+    let Some(function) = table.take("function") else {
+        let message = format!("{} names no function", table.path);
+        table.source.problem(table.at, message, "write function = \"NAME\"");
+        return None;
     };
-    text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+    function_of(&function)
 }
 
-fn responses(table: &Table<'_>) -> Vec<IntegrationResponseConfig> {
+fn content_handling(table: &Table<'_>) -> Option<ContentHandling> {
+    table.choice(
+        "content_handling",
+        &[
+            ("CONVERT_TO_TEXT", ContentHandling::ConvertToText),
+            ("CONVERT_TO_BINARY", ContentHandling::ConvertToBinary),
+        ],
+    )
+}
+
+fn responses(table: &Table<'_>, upstream: bool) -> Vec<IntegrationResponseConfig> {
     let Some(given) = table.take("responses") else {
         let message = format!("{} has no responses", table.path);
-        let hint =
-            "write responses = [{ status = 200 }]: the first without a pattern is the default";
+        let hint = "write responses = [{ status = 200 }]: the one without a pattern is the default";
         table.source.problem(table.at, message, hint);
         return Vec::new();
     };
-    let mut responses = Vec::new();
-    let mut default = false;
+    let mut responses: Vec<IntegrationResponseConfig> = Vec::new();
     for item in given.array().unwrap_or_default() {
         let Some(response) = item.table(&RESPONSE) else { continue };
         let status = response.integer("status", 200..=599, 200_u16);
         let pattern = response.take("pattern").and_then(|value| selection_pattern(&value));
-        if response.take("pattern").is_none() && std::mem::replace(&mut default, true) {
-            let hint = "give all but one of them a pattern";
-            item.problem("a second response without a pattern would never be selected", hint);
+        let same = |other: &&IntegrationResponseConfig| {
+            let text = |pattern: &SelectionPattern| pattern.text.clone();
+            other.pattern.as_ref().map(text) == pattern.as_ref().map(text)
+        };
+        let unread = pattern.is_none() && response.take("pattern").is_some();
+        if !unread && responses.iter().find(same).is_some() {
+            let (message, hint) = match &pattern {
+                None => (
+                    "a second response without a pattern would never be selected".to_owned(),
+                    "give all but one of them a pattern",
+                ),
+                Some(pattern) => (
+                    format!(
+                        "a second response with the pattern {:?} would never be selected",
+                        pattern.text
+                    ),
+                    "remove one of the two",
+                ),
+            };
+            item.problem(message, hint);
         }
-        responses.push(IntegrationResponseConfig {
+        let config = IntegrationResponseConfig {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::OK),
             pattern,
+            content_handling: content_handling(&response),
             templates: templates(&response, "templates"),
-            headers: headers(&response, Source::Integration),
-        });
+            headers: headers(&response, &Sources::Response { upstream }),
+        };
+        // It would count as one without a pattern.
+        responses.extend((!unread).then_some(config));
     }
     responses
 }
@@ -146,128 +193,4 @@ fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {
             None
         }
     }
-}
-
-fn headers(table: &Table<'_>, source: Source) -> Vec<(HeaderName, HeaderMapping)> {
-    let mut headers = Vec::new();
-    for Entry { name, value } in table.entries("headers", "write { x-name = \"'text'\" }") {
-        let Ok(header) = HeaderName::from_bytes(name.text.as_bytes()) else {
-            let message = format!("{:?} is not the name of a header", name.text);
-            table.source.problem(name.at, message, "use letters, digits and '-'");
-            continue;
-        };
-        if FRAMING.contains(&header) {
-            let message = format!("the header {header} cannot be mapped");
-            table.source.problem(name.at, message, "the server writes it itself; remove it");
-            continue;
-        }
-        let Some(text) = value.string() else { continue };
-        match header_mapping(text.text, source) {
-            Ok(mapping) => headers.push((header, mapping)),
-            Err((message, hint)) => value.problem(format!("{}: {message}", value.path), hint),
-        }
-    }
-    headers
-}
-
-/// What a mapping may read beside `context` and `stageVariables`.
-#[derive(Clone, Copy, PartialEq)]
-enum Source {
-    /// An integration's answer.
-    Integration,
-    /// The request: there is no answer.
-    Request,
-}
-
-/// A mapping expression of API Gateway.
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/request-response-data-mappings.html>
-fn header_mapping(text: &str, source: Source) -> Result<HeaderMapping, (String, &'static str)> {
-    let hint = match source {
-        Source::Integration => {
-            "write 'text' in single quotes, integration.response.body.a.b, context.a or stageVariables.a"
-        }
-        Source::Request => {
-            "write 'text' in single quotes, method.request.header.a, context.a or stageVariables.a"
-        }
-    };
-    let integration = text.strip_prefix("integration.response.");
-    if let Some(inner) = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')) {
-        let value = HeaderValue::from_str(inner);
-        return value.map(HeaderMapping::Static).map_err(|_| {
-            (format!("{inner:?} is not the value of a header"), "remove control characters")
-        });
-    }
-    if let (Some(rest), Source::Integration) = (integration, source) {
-        return match rest.strip_prefix("body") {
-            Some("") => path("$").map(HeaderMapping::Body),
-            Some(rest) if rest.starts_with('.') => path(&rest[1..]).map(HeaderMapping::Body),
-            _ => Err((format!("{text}: neither a mock nor a function answers with that"), hint)),
-        };
-    }
-    if let (Some(name), Source::Request) = (text.strip_prefix("method.request.header."), source) {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        return name
-            .map(HeaderMapping::RequestHeader)
-            .map_err(|_| (format!("{text:?} names no header"), hint));
-    }
-    if let Some(rest) = text.strip_prefix("stageVariables.").filter(|rest| !rest.is_empty()) {
-        return Ok(HeaderMapping::StageVariable(rest.to_owned()));
-    }
-    match text.strip_prefix("context.") {
-        Some(rest) if rest.split('.').all(|part| !part.is_empty()) => {
-            Ok(HeaderMapping::Context(rest.split('.').map(str::to_owned).collect()))
-        }
-        _ => Err((format!("{text:?} is not a mapping expression"), hint)),
-    }
-}
-
-/// The types of gateway response that can come about.
-const RESPONSE_TYPES: [&str; 11] = [
-    "API_CONFIGURATION_ERROR",
-    "BAD_REQUEST_BODY",
-    "BAD_REQUEST_PARAMETERS",
-    "DEFAULT_4XX",
-    "DEFAULT_5XX",
-    "INTEGRATION_FAILURE",
-    "INTEGRATION_TIMEOUT",
-    "MISSING_AUTHENTICATION_TOKEN",
-    "REQUEST_TOO_LARGE",
-    "THROTTLED",
-    "UNSUPPORTED_MEDIA_TYPE",
-];
-
-/// `[gateway_responses.TYPE]`
-pub fn gateway_responses(
-    root: &Table<'_>,
-    kind: ApiKind,
-) -> BTreeMap<String, GatewayResponseConfig> {
-    let mut responses = BTreeMap::new();
-    if let Some(given) = root.take("gateway_responses").filter(|_| kind == ApiKind::Http) {
-        given.problem("an HTTP API has no gateway responses", "write kind = \"rest\"");
-    }
-    for Entry { name, value } in root.entries("gateway_responses", "write [gateway_responses.TYPE]")
-    {
-        if !RESPONSE_TYPES.contains(&name.text) {
-            let message = format!("there is no gateway response {:?}", name.text);
-            let hint = match closest(name.text, &RESPONSE_TYPES) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("those that are sent are {}", RESPONSE_TYPES.join(", ")),
-            };
-            root.source.problem(name.at, message, hint);
-        }
-        let Some(table) = value.table(&GATEWAY_RESPONSE) else { continue };
-        let status = table.take("status").and_then(|value| value.integer(200..=599, ""));
-        let response = GatewayResponseConfig {
-            status: status.and_then(|status| StatusCode::from_u16(status as u16).ok()),
-            templates: templates(&table, "templates"),
-            headers: headers(&table, Source::Request),
-        };
-        responses.insert(name.text.to_owned(), response);
-    }
-    responses
-}
-
-fn path(text: &str) -> Result<mapping::Path, (String, &'static str)> {
-    text.parse().map_err(|error| (error, "write for example integration.response.body.id"))
 }

@@ -8,7 +8,7 @@ use http::HeaderName;
 use jsonschema::{Draft, Retrieve, Uri};
 use serde_json::Value;
 
-use super::integration::is_content_type;
+use super::templates::is_content_type;
 use crate::{
     config::{
         ApiKind, Model, RequestParameter, ValidationConfig,
@@ -54,14 +54,15 @@ impl Models {
             if table.take("schema").is_none() {
                 value.problem(format!("{} has no schema", value.path), "write schema = '{}'");
             }
-            let Some(text) = table.string("schema") else { continue };
-            match serde_json::from_str::<Value>(text.text) {
+            let Some(schema) = table.take("schema") else { continue };
+            let Some(text) = schema.text_or_file() else { continue };
+            match serde_json::from_str::<Value>(&text) {
                 Ok(schema) => {
                     schemas.insert(name.text.to_owned(), schema);
                 }
                 Err(error) => {
                     let message = format!("{}.schema is not JSON: {error}", value.path);
-                    root.source.problem(text.at, message, "");
+                    schema.problem(message, "");
                 }
             }
         }
@@ -141,7 +142,7 @@ impl Models {
 }
 
 /// A parameter that the route can have.
-fn parameter(
+pub fn parameter(
     text: &str,
     key: Option<&RouteKey>,
 ) -> Result<RequestParameter, (String, &'static str)> {

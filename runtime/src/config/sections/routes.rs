@@ -4,12 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{function_name, models::Models};
+use super::{function_name, models::Models, templates::header_name};
 use crate::{
     config::{
         ApiKind, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
-        keys::{INTEGRATION, MOCK, ROUTE},
-        read::{Table, Value},
+        keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
+        read::{Table, Text, Value},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
         tree::Data,
     },
@@ -48,6 +48,7 @@ pub fn routes(
         let key = route_key(&table, kind);
         let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
         let integration = integration(&table, key.as_ref(), kind);
+        method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
@@ -106,12 +107,8 @@ fn integration(
         (None, Some(mock), None) => {
             Some(IntegrationConfig::Mock(mock_config(&mock.table(&MOCK)?, key)))
         }
-        (None, None, Some(mapped)) => {
-            if kind == ApiKind::Http {
-                let hint = "write kind = \"rest\", or mock = { status = 200 }";
-                mapped.problem("an HTTP API has no mapping templates", hint);
-            }
-            super::integration::mapped(&mapped.table(&INTEGRATION)?)
+        (None, None, Some(given)) => {
+            super::integration::integration(&given.table(&INTEGRATION)?, key, kind)
         }
         (function, mock, mapped) => {
             let names = [("function", &function), ("mock", &mock), ("integration", &mapped)];
@@ -122,6 +119,48 @@ fn integration(
                 last.problem(message, "keep the one that shall answer");
             }
             None
+        }
+    }
+}
+
+/// `method_responses`: what a method may answer. Nothing is left to check when
+/// a request comes, since integration responses are all there is to select.
+fn method_responses(table: &Table<'_>, integration: Option<&IntegrationConfig>, kind: ApiKind) {
+    let Some(given) = table.take("method_responses") else { return };
+    if kind == ApiKind::Http {
+        given.problem("an HTTP API has no method_responses", "write kind = \"rest\"");
+        return;
+    }
+    let mut allowed: Vec<(u64, Vec<HeaderName>)> = Vec::new();
+    for item in given.array().unwrap_or_default() {
+        let Some(response) = item.table(&METHOD_RESPONSE) else { continue };
+        if response.take("status").is_none() {
+            item.problem(format!("{} has no status", item.path), "write status = 200");
+        }
+        let status = response.take("status").and_then(|value| value.integer(200..=599, ""));
+        let names = response.take("headers").and_then(|value| value.strings()).unwrap_or_default();
+        let name = |text: Text<'_>| header_name(&response, &text);
+        allowed.extend(status.map(|status| (status, names.into_iter().filter_map(name).collect())));
+    }
+    let Some(IntegrationConfig::Mapped(mapped)) = integration else {
+        if integration.is_some() {
+            let hint = "remove it: what the integration answers is the method's response";
+            given.problem("method_responses belongs to an integration with templates", hint);
+        }
+        return;
+    };
+    for response in &mapped.responses {
+        let status = response.status.as_u16();
+        let Some((_, names)) = allowed.iter().find(|(own, _)| *own == u64::from(status)) else {
+            let message = format!("the integration answers {status}, which no method response has");
+            given.problem(message, format!("add {{ status = {status} }}"));
+            continue;
+        };
+        for (header, _) in response.headers.iter().filter(|(header, _)| !names.contains(header)) {
+            let message = format!(
+                "the integration's {status} has the header {header}, its method response not"
+            );
+            given.problem(message, format!("add {:?} to its headers", header.as_str()));
         }
     }
 }
