@@ -185,14 +185,18 @@ impl<'r> Value<'r> {
         }
     }
 
-    /// A string, or `{ file = "FILE" }` for the text of a file.
-    pub fn text_or_file(&self) -> Option<Cow<'r, str>> {
+    /// A string, or `{ file = "FILE" }` for the text of a file; with what to
+    /// call it when something is wrong with it.
+    pub fn text_or_file(&self) -> Option<(Cow<'r, str>, String)> {
         if !matches!(self.value, Data::Table(_)) {
-            return self.string().map(|text| Cow::Borrowed(text.text));
+            return self.string().map(|text| (Cow::Borrowed(text.text), self.path.clone()));
         }
         let table = self.table(&FROM_FILE)?;
         match table.string("file") {
-            Some(name) => self.file(name).map(Cow::Owned),
+            Some(name) => {
+                let text = self.file(name)?;
+                Some((Cow::Owned(text), format!("{}: {}", self.path, name.text)))
+            }
             None => {
                 if table.take("file").is_none() {
                     self.problem(

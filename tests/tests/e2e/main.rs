@@ -5,6 +5,7 @@ mod answers;
 mod cli;
 mod cors;
 mod events;
+mod http;
 mod limits;
 mod mapping;
 mod mocks;

@@ -55,14 +55,13 @@ impl Models {
                 value.problem(format!("{} has no schema", value.path), "write schema = '{}'");
             }
             let Some(schema) = table.take("schema") else { continue };
-            let Some(text) = schema.text_or_file() else { continue };
+            let Some((text, path)) = schema.text_or_file() else { continue };
             match serde_json::from_str::<Value>(&text) {
                 Ok(schema) => {
                     schemas.insert(name.text.to_owned(), schema);
                 }
                 Err(error) => {
-                    let message = format!("{}.schema is not JSON: {error}", value.path);
-                    schema.problem(message, "");
+                    schema.problem(format!("{path} is not JSON: {error}"), "");
                 }
             }
         }

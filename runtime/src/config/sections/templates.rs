@@ -29,10 +29,10 @@ pub fn templates(table: &Table<'_>, key: &'static str) -> Vec<(String, MappingTe
             let message = format!("{:?} has two templates", name.text);
             table.source.problem(name.at, message, "keep one of them");
         }
-        let Some(text) = value.text_or_file() else { continue };
+        let Some((text, path)) = value.text_or_file() else { continue };
         match MappingTemplate::parse(&text) {
             Ok(template) => templates.push((content_type, template)),
-            Err(error) => value.problem(format!("{}: {error}", value.path), ""),
+            Err(error) => value.problem(format!("{path}: {error}"), ""),
         }
     }
     templates
