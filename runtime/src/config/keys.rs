@@ -19,6 +19,7 @@ pub static ROOT: Section = Section {
         "data",
         "listen",
         "admin",
+        "stage_prefix",
         "drop_in",
         "binary_media_types",
         "cors",
@@ -46,7 +47,10 @@ pub static CORS: Section = Section {
     ],
 };
 
-pub static STAGE: Section = Section { title: "[stages.NAME]", keys: &["variables"] };
+pub static STAGE: Section = Section { title: "[stages.NAME]", keys: &["variables", "canary"] };
+
+pub static CANARY: Section =
+    Section { title: "[stages.NAME.canary]", keys: &["percent", "variables"] };
 
 pub static LIMITS: Section = Section {
     title: "[limits]",
@@ -152,6 +156,7 @@ pub static SECTIONS: &[&Section] = &[
     &ROOT,
     &CORS,
     &STAGE,
+    &CANARY,
     &LIMITS,
     &POOLS,
     &FUNCTION,

@@ -52,6 +52,8 @@ pub struct Config {
     pub stage: String,
     /// Stages by name; at least the one in `stage`.
     pub stages: BTreeMap<String, StageConfig>,
+    /// Whether paths begin with a stage's name, so that all stages are served.
+    pub stage_prefix: bool,
     /// Whether handlers that no route names are served under their own name.
     pub drop_in: bool,
     /// Content types whose bodies are bytes, not text.
@@ -124,9 +126,20 @@ pub enum PayloadFormat {
 }
 
 /// One `[stage.NAME]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageConfig {
     /// Stage variables, as the event's `stageVariables` hands them over.
+    pub variables: BTreeMap<String, String>,
+    /// A release that some of the requests try out.
+    pub canary: Option<CanaryConfig>,
+}
+
+/// `[stages.NAME.canary]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CanaryConfig {
+    /// How many of a hundred requests it takes, 0 to 100.
+    pub percent: f64,
+    /// Stage variables in place of the stage's own.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -610,14 +623,18 @@ impl Config {
         self.functions.get(name).unwrap_or(&self.function_default)
     }
 
+    /// Whether any stage, or its canary, has the variable.
+    pub fn has_stage_variable(&self, name: &str) -> bool {
+        self.stages.values().any(|stage| {
+            let canary = stage.canary.as_ref().map(|canary| &canary.variables);
+            stage.variables.contains_key(name)
+                || canary.is_some_and(|variables| variables.contains_key(name))
+        })
+    }
+
     /// The functions that routes name, each as often as it is named.
     pub fn functions_in_routes(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().filter_map(|route| route.integration.function())
-    }
-
-    /// The stage variables of the stage that is served.
-    pub fn stage_variables(&self) -> Option<&BTreeMap<String, String>> {
-        self.stages.get(&self.stage).map(|stage| &stage.variables)
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Source<'t> {
     // What names of other files start from.
     folder: PathBuf,
     files: RefCell<Vec<PathBuf>>,
+    // Where which stage variable is read.
+    stage_variables: RefCell<Vec<(usize, String)>>,
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
 }
@@ -75,6 +77,7 @@ impl<'t> Source<'t> {
             text,
             folder: folder.to_owned(),
             files: RefCell::default(),
+            stage_variables: RefCell::default(),
             line_starts: std::iter::once(0).chain(line_ends).collect(),
             problems: RefCell::default(),
         }
@@ -107,6 +110,21 @@ impl<'t> Source<'t> {
         // The parser reports some errors twice.
         if !problems.contains(&problem) {
             problems.push(problem);
+        }
+    }
+
+    /// Remembers that a stage variable is read there.
+    pub fn reads_stage_variable(&self, at: usize, name: &str) {
+        self.stage_variables.borrow_mut().push((at, name.to_owned()));
+    }
+
+    /// Records a problem with each stage variable that is read and that no
+    /// stage has.
+    pub fn check_stage_variables(&self, is_known: impl Fn(&str) -> bool) {
+        for (at, name) in self.stage_variables.borrow().iter().filter(|(_, name)| !is_known(name)) {
+            let message = format!("no stage has the variable {name:?}");
+            let hint = format!("write variables = {{ {name} = \"value\" }} below [stages.NAME]");
+            self.problem(*at, message, hint);
         }
     }
 
@@ -229,6 +247,25 @@ impl<'r> Value<'r> {
             self.problem(message, hint);
         }
         Some(u64::try_from(number.value.max(0)).unwrap_or(max).clamp(min, max))
+    }
+
+    /// A number, whole or not.
+    pub fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let number = match self.value {
+            Data::Integer(number) => number.text.parse().ok(),
+            Data::Float(text) => text.replace('_', "").parse().ok(),
+            _ => None,
+        };
+        let Some(number) = number else {
+            self.mistyped("a number", "");
+            return None;
+        };
+        if range.contains(&number) {
+            return Some(number);
+        }
+        let (min, max) = range.into_inner();
+        self.problem(format!("{} is {number}, not within {min} to {max}", self.path), "");
+        None
     }
 
     pub fn boolean(&self) -> Option<bool> {

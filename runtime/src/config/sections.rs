@@ -67,6 +67,7 @@ pub fn load(
     let document = tree::from_toml(document.get_ref());
     let root = Table::root(&source, &ROOT, &document);
     let mut config = config(&root, &folders, overrides);
+    source.check_stage_variables(|name| config.has_stage_variable(name));
     config.file = file.map(Path::to_owned);
     config.files = source.files();
     let mut problems = source.into_problems(&unreadable);
@@ -99,6 +100,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         kind,
         stage,
         stages,
+        stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
         binary_media_types: api::binary_media_types(root, kind),
         cors: cors::cors(root),

@@ -77,6 +77,14 @@ impl UriTemplate {
         })
     }
 
+    /// The names of its stage variables.
+    pub fn stage_variables(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            UriPiece::StageVariable(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether a sample of it is an absolute URI, and parameters stand where
     /// they can: after the host.
     fn check(&self, text: &str) -> Result<(), Wrong> {

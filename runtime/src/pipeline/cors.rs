@@ -23,9 +23,9 @@ const HEADERS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// The answer to a preflight, unless the path has an `OPTIONS` route of its
+/// The answer to a preflight for `path`, unless the path has an `OPTIONS` route of its
 /// own or no route at all.
-pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<AnswerBody>> {
+pub fn preflight(gateway: &Gateway, parts: &Parts, path: &str) -> Option<Response<AnswerBody>> {
     let cors = gateway.config.cors.as_ref()?;
     if parts.method != Method::OPTIONS
         || !parts.headers.contains_key(header::ORIGIN)
@@ -33,7 +33,7 @@ pub fn preflight(gateway: &Gateway, parts: &Parts) -> Option<Response<AnswerBody
     {
         return None;
     }
-    let methods = gateway.router.methods(parts.uri.path());
+    let methods = gateway.router.methods(path);
     if methods.is_empty() || methods.contains(&Some(Method::OPTIONS)) {
         return None;
     }

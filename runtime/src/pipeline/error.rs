@@ -24,6 +24,9 @@ pub enum GatewayError {
     /// No route takes this method and path.
     #[error("no route")]
     NoRoute,
+    /// No stage has this path.
+    #[error("no stage has this path: stage_prefix = true asks for /STAGE/path")]
+    NoStage,
     /// The request's form is against HTTP.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
@@ -141,7 +144,8 @@ impl GatewayError {
                 "Missing Authentication Token",
                 "MissingAuthenticationTokenException",
             ),
-            (Self::NoRoute, Http) => (S::NOT_FOUND, "Not Found", ""),
+            (Self::NoStage, Rest) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
+            (Self::NoRoute | Self::NoStage, Http) => (S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
                 (S::BAD_REQUEST, "Bad Request", "BadRequestException")
             }
@@ -210,7 +214,8 @@ impl GatewayError {
             Self::Integration(_) | Self::Malformed(_) | Self::Upstream(_) => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",
             Self::Throttled(_) => "THROTTLED",
-            Self::BadRequest(_)
+            Self::NoStage
+            | Self::BadRequest(_)
             | Self::BodyBroken(_)
             | Self::UriTooLong { .. }
             | Self::HeadersTooLarge(_)

@@ -246,7 +246,7 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
         request_time_epoch,
         resource_id: about.route.map_or("", |route| &route.resource_id),
         resource_path: about.route.map_or("", |route| &route.resource),
-        stage: &about.gateway.config.stage,
+        stage: about.exchange.stage.name,
         deployment_id: short_id(&about.gateway.config.name),
     }
 }
@@ -260,6 +260,9 @@ pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json
         _ => serde_json::Map::new(),
     };
     context.insert("xrayTraceId".to_owned(), about.exchange.trace_id.as_str().into());
+    if let Some(is_canary) = about.exchange.stage.is_canary {
+        context.insert("isCanaryRequest".to_owned(), is_canary.into());
+    }
     context
 }
 
@@ -281,7 +284,8 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
     let domain = request.domain_name();
     let (body, is_base64_encoded) = body(request);
     let path = match kind {
-        ApiKind::Rest => Cow::Borrowed(request.path),
+        // Without the stage's prefix, which the context's path has.
+        ApiKind::Rest => Cow::Borrowed(request.exchange.path.unwrap_or(request.path)),
         ApiKind::Http => percent_decode_str(request.path).decode_utf8_lossy(),
     };
     let event = EventV1 {
@@ -391,7 +395,7 @@ fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
             },
             request_id: &request.exchange.request_id,
             route_key: &route.key,
-            stage: &request.gateway.config.stage,
+            stage: request.exchange.stage.name,
             time,
             time_epoch,
         },
@@ -413,7 +417,7 @@ fn parameters<'r>(request: &'r MethodRequest<'_>) -> Option<Members<&'r str>> {
 }
 
 fn stage_variables<'r>(request: &'r MethodRequest<'_>) -> Option<&'r BTreeMap<String, String>> {
-    request.gateway.config.stage_variables().filter(|variables| !variables.is_empty())
+    Some(&*request.exchange.stage.variables).filter(|variables| !variables.is_empty())
 }
 
 /// Format 1.0 writes names as most clients do; what is not a well-known header

@@ -59,8 +59,8 @@ impl<'r> Scope<'r> {
             MappingExpression::Static(text) => vec![text.clone()],
             MappingExpression::Context(path) => self.context(path).into_iter().collect(),
             MappingExpression::StageVariable(name) => {
-                let variables = self.about.gateway.config.stage_variables();
-                variables.and_then(|all| all.get(name)).cloned().into_iter().collect()
+                let value = self.about.exchange.stage.variables.get(name);
+                value.cloned().into_iter().collect()
             }
             MappingExpression::RequestPath(name) => {
                 one(self.request.and_then(|request| request.path(name)))

@@ -53,7 +53,7 @@ fn apply(
     if let Some((name, template)) = template {
         let variables = Variables {
             context: context.clone(),
-            stage_variables: about.gateway.config.stage_variables().cloned().unwrap_or_default(),
+            stage_variables: about.exchange.stage.variables.clone().into_owned(),
             ..Variables::default()
         };
         match template.render(variables) {

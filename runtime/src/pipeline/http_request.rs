@@ -193,10 +193,9 @@ fn builder(
         match piece {
             UriPiece::Literal(literal) => text.push_str(literal),
             UriPiece::StageVariable(name) => {
-                let variables = request.gateway.config.stage_variables();
-                let value = variables.and_then(|variables| variables.get(name));
-                text.push_str(value.ok_or_else(|| {
-                    let stage = &request.gateway.config.stage;
+                let stage = &request.exchange.stage;
+                text.push_str(stage.variables.get(name).ok_or_else(|| {
+                    let stage = stage.name;
                     let what = format!("uri has ${{stageVariables.{name}}}");
                     GatewayError::Mapping(format!("{what}, which the stage {stage:?} has not"))
                 })?);

@@ -134,6 +134,6 @@ pub fn variables(request: &MethodRequest<'_>, body: String) -> Variables {
         query: request.query.clone(),
         headers: event::template_headers(request),
         context: event::template_context(&request.about()),
-        stage_variables: request.gateway.config.stage_variables().cloned().unwrap_or_default(),
+        stage_variables: request.exchange.stage.variables.clone().into_owned(),
     }
 }

@@ -20,11 +20,11 @@ use crate::{
 pub struct MethodRequest<'g> {
     pub gateway: &'g Gateway,
     pub connection: Connection,
-    pub exchange: &'g Exchange,
+    pub exchange: &'g Exchange<'g>,
     pub matched: Matched<'g>,
     pub method: &'g Method,
     pub version: Version,
-    /// The path as it came.
+    /// The path as it came, with the stage's prefix.
     pub path: &'g str,
     /// The query as it came, without the question mark.
     pub raw_query: &'g str,
@@ -42,7 +42,7 @@ impl<'g> MethodRequest<'g> {
     pub async fn read<B>(
         gateway: &'g Gateway,
         connection: Connection,
-        exchange: &'g Exchange,
+        exchange: &'g Exchange<'g>,
         matched: Matched<'g>,
         parts: &'g Parts,
         body: B,
@@ -125,7 +125,7 @@ impl<'g> MethodRequest<'g> {
 pub struct About<'g> {
     pub gateway: &'g Gateway,
     pub connection: Connection,
-    pub exchange: &'g Exchange,
+    pub exchange: &'g Exchange<'g>,
     pub route: Option<&'g Route>,
     pub method: &'g Method,
     pub version: Version,

@@ -20,6 +20,7 @@ mod integration_request;
 mod integration_response;
 mod mapped_response;
 mod method_request;
+mod stage;
 mod trace;
 mod validation;
 
@@ -29,7 +30,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
 use http_body::Body;
 use uuid::Uuid;
 
@@ -41,6 +42,7 @@ use crate::{
 };
 use error::GatewayError;
 use method_request::{About, MethodRequest};
+use stage::Stage;
 pub use trace::{Step, Trace};
 use validation::Validated;
 
@@ -59,8 +61,9 @@ pub struct Matched<'g> {
     parameters: Vec<(String, String)>,
 }
 
-/// What is known of a request before anything is read: its ids and times.
-pub struct Exchange {
+/// What is known of a request before anything is read: its ids and times, and
+/// where it belongs.
+pub struct Exchange<'g> {
     /// The invocation's id, and a REST API's request id.
     pub id: Uuid,
     /// The id that clients and log lines see.
@@ -69,21 +72,28 @@ pub struct Exchange {
     pub time: SystemTime,
     /// The trace's id, the client's own if it sent one.
     pub trace_id: String,
+    /// Its stage.
+    pub stage: Stage<'g>,
+    /// The path below the stage's own; none where no stage has such a path.
+    pub path: Option<&'g str>,
 }
 
-impl Exchange {
-    fn new(kind: ApiKind, headers: &HeaderMap) -> Self {
+impl<'g> Exchange<'g> {
+    fn new(gateway: &'g Gateway, parts: &'g Parts) -> Self {
+        let kind = gateway.config.kind;
         let id = Uuid::new_v4();
+        let (stage, path) = Stage::find(gateway, parts.uri.path(), id);
         let time = SystemTime::now();
         let request_id = match kind {
             ApiKind::Rest => id.to_string(),
             ApiKind::Http => extended_id(id),
         };
-        let trace_id = headers
+        let trace_id = parts
+            .headers
             .get(TRACE_ID)
             .and_then(|value| value.to_str().ok())
             .map_or_else(|| trace_id(id, time), str::to_owned);
-        Self { id, request_id, time, trace_id }
+        Self { id, request_id, time, trace_id, stage, path }
     }
 }
 
@@ -116,10 +126,11 @@ where
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let kind = gateway.config.kind;
-    let exchange = Exchange::new(kind, &parts.headers);
+    let exchange = Exchange::new(gateway, &parts);
 
     let mut route = None;
-    let outcome = match cors::preflight(gateway, &parts) {
+    let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
+    let outcome = match preflight {
         Some(answer) => Ok(answer),
         None => run(gateway, connection, &parts, body, &exchange, &mut route, trace).await,
     };
@@ -160,7 +171,7 @@ async fn run<'g, B>(
     connection: Connection,
     parts: &Parts,
     body: B,
-    exchange: &Exchange,
+    exchange: &Exchange<'_>,
     route: &mut Option<&'g Route>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError>
@@ -168,7 +179,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
-    let matched = Matched::find(gateway, parts)?;
+    let matched = Matched::find(gateway, parts, exchange)?;
     *route = Some(matched.route);
     trace.matched(&matched);
     let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
@@ -183,12 +194,17 @@ where
 }
 
 impl<'g> Matched<'g> {
-    fn find(gateway: &'g Gateway, parts: &Parts) -> Result<Self, GatewayError> {
+    fn find(
+        gateway: &'g Gateway,
+        parts: &Parts,
+        exchange: &Exchange<'_>,
+    ) -> Result<Self, GatewayError> {
         let max = gateway.config.limits.uri_bytes_max;
         if parts.uri.path_and_query().map_or(0, |text| text.as_str().len()) > max {
             return Err(GatewayError::UriTooLong { max });
         }
-        match gateway.router.find(&parts.method, parts.uri.path()) {
+        let path = exchange.path.ok_or(GatewayError::NoStage)?;
+        match gateway.router.find(&parts.method, path) {
             Some(found) => Ok(Self { route: found.route, parameters: found.parameters }),
             None => Err(GatewayError::NoRoute),
         }
@@ -196,7 +212,7 @@ impl<'g> Matched<'g> {
 }
 
 /// The headers by which a client names a request when it reports a problem.
-fn identify(kind: ApiKind, exchange: &Exchange, response: &mut Response<AnswerBody>) {
+fn identify(kind: ApiKind, exchange: &Exchange<'_>, response: &mut Response<AnswerBody>) {
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {

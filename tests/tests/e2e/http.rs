@@ -360,13 +360,24 @@ fn templates_and_mappings_make_the_request_and_the_response() {
 
 #[test]
 fn a_stage_variable_that_is_missing_is_an_error_of_the_configuration() {
-    let gateway = proxy("rest", "http://${stageVariables.none}/{path}");
-    let answer = gateway.get("/shop/a");
+    let gateway = Project::with_config(
+        r#"
+kind = "rest"
+[stages.prod]
+[stages.other]
+variables = { host = "a.example" }
+[[route]]
+route = "GET /a"
+integration = { type = "http_proxy", uri = "http://${stageVariables.host}/" }
+"#,
+    )
+    .serve();
+    let answer = gateway.get("/a");
     assert_eq!(
         (answer.status, answer.json()),
         (500, json!({ "message": "Internal server error" }))
     );
-    gateway.wait_for_log("${stageVariables.none}");
+    gateway.wait_for_log("${stageVariables.host}");
 }
 
 const BINARY: &str = r#"

@@ -14,3 +14,4 @@ mod routing;
 mod samples;
 mod sandbox;
 mod server;
+mod stages;

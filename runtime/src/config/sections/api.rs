@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::templates::is_content_type;
 use crate::config::{
-    ApiKind, BinaryMediaTypes, Overrides, StageConfig,
-    keys::STAGE,
-    read::{Entry, Table},
+    ApiKind, BinaryMediaTypes, CanaryConfig, Overrides, StageConfig,
+    keys::{CANARY, STAGE},
+    read::{Entry, Table, Value},
 };
 
 const NAME_CHARS_MAX: usize = 64;
@@ -119,8 +119,22 @@ fn stage_name_problem(name: &str, kind: ApiKind) -> Option<String> {
 /// Names and values of stage variables are held to what API Gateway accepts,
 /// so that what works here works there.
 fn stage(entry: &Entry<'_>) -> StageConfig {
+    let Some(table) = entry.value.table(&STAGE) else { return StageConfig::default() };
+    let canary = table.take("canary").and_then(|value| canary(&value));
+    StageConfig { variables: variables(&table), canary }
+}
+
+fn canary(value: &Value<'_>) -> Option<CanaryConfig> {
+    let table = value.table(&CANARY)?;
+    let Some(percent) = table.take("percent") else {
+        value.problem(format!("{} has no percent", value.path), "write percent = 10");
+        return None;
+    };
+    Some(CanaryConfig { percent: percent.number(0.0..=100.0)?, variables: variables(&table) })
+}
+
+fn variables(table: &Table<'_>) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
-    let Some(table) = entry.value.table(&STAGE) else { return StageConfig { variables } };
     for variable in table.entries("variables", "write { name = \"value\" }") {
         let name = variable.name.text;
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
@@ -141,5 +155,5 @@ fn stage(entry: &Entry<'_>) -> StageConfig {
         }
         variables.insert(name.to_owned(), value.text.to_owned());
     }
-    StageConfig { variables }
+    variables
 }

@@ -67,7 +67,12 @@ fn uri(table: &Table<'_>) -> Option<UriTemplate> {
         return None;
     };
     match UriTemplate::parse(value.string()?.text) {
-        Ok(uri) => Some(uri),
+        Ok(uri) => {
+            for name in uri.stage_variables() {
+                table.source.reads_stage_variable(value.at, name);
+            }
+            Some(uri)
+        }
         Err((message, hint)) => {
             value.problem(format!("{}: {message}", value.path), hint);
             None
@@ -105,7 +110,12 @@ fn parameters(
                 let message = format!("{}: {text:?} is not the value of a header", value.path);
                 value.problem(message, "remove control characters");
             }
-            (Some(to), Ok(from)) => parameters.push((to, from)),
+            (Some(to), Ok(from)) => {
+                if let MappingExpression::StageVariable(name) = &from {
+                    table.source.reads_stage_variable(value.at, name);
+                }
+                parameters.push((to, from));
+            }
             (None, Ok(_)) => {}
             (_, Err((message, hint))) => value.problem(format!("{}: {message}", value.path), hint),
         }

@@ -62,6 +62,9 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<MappingExpression, Wro
     if let Some(rest) = text.strip_prefix("context.")
         && rest.split('.').all(|part| !part.is_empty())
     {
+        if !is_context_variable(rest) {
+            return Err((format!("{text}: there is no such variable"), CONTEXT_HINT));
+        }
         return Ok(MappingExpression::Context(rest.split('.').map(str::to_owned).collect()));
     }
     let wrong = || (format!("{text:?} is not a mapping expression"), hint);
@@ -82,6 +85,67 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<MappingExpression, Wro
         }
         (Some(rest), Sources::Request(key)) => request(text, rest, *key, hint),
     }
+}
+
+const CONTEXT_HINT: &str = "write for example context.requestId or context.identity.sourceIp";
+
+/// Variables of `$context`; a name that ends in a dot stands for all below it.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html#context-variable-reference>
+const CONTEXT: [&str; 46] = [
+    "accountId",
+    "apiId",
+    "authorizer.",
+    "awsEndpointRequestId",
+    "deploymentId",
+    "domainName",
+    "domainPrefix",
+    "error.message",
+    "error.messageString",
+    "error.responseType",
+    "error.validationErrorString",
+    "extendedRequestId",
+    "httpMethod",
+    "identity.accessKey",
+    "identity.accountId",
+    "identity.apiKey",
+    "identity.apiKeyId",
+    "identity.caller",
+    "identity.clientCert.",
+    "identity.cognitoAuthenticationProvider",
+    "identity.cognitoAuthenticationType",
+    "identity.cognitoIdentityId",
+    "identity.cognitoIdentityPoolId",
+    "identity.principalOrgId",
+    "identity.sourceIp",
+    "identity.user",
+    "identity.userAgent",
+    "identity.userArn",
+    "identity.vpcId",
+    "identity.vpceId",
+    "isCanaryRequest",
+    "path",
+    "protocol",
+    "requestId",
+    "requestOverride.",
+    "requestTime",
+    "requestTimeEpoch",
+    "resourceId",
+    "resourcePath",
+    "responseOverride.",
+    "stage",
+    "status",
+    "wafResponseCode",
+    "waf.",
+    "webaclArn",
+    "xrayTraceId",
+];
+
+fn is_context_variable(name: &str) -> bool {
+    CONTEXT.iter().any(|own| match own.strip_suffix('.') {
+        Some(_) => name.starts_with(own),
+        None => name == *own,
+    })
 }
 
 fn response(

@@ -100,7 +100,7 @@ pub fn integration(
         ],
     );
     let request_templates = templates(table, "request_templates");
-    let responses = responses(table, own == Type::Http);
+    let responses = responses(table, own);
     Some(IntegrationConfig::Mapped(Arc::new(MappedConfig {
         target: target?,
         passthrough: passthrough.unwrap_or(Passthrough::WhenNoMatch),
@@ -129,7 +129,8 @@ fn content_handling(table: &Table<'_>) -> Option<ContentHandling> {
     )
 }
 
-fn responses(table: &Table<'_>, upstream: bool) -> Vec<IntegrationResponseConfig> {
+fn responses(table: &Table<'_>, own: Type) -> Vec<IntegrationResponseConfig> {
+    let (selects_status, upstream) = (own != Type::Function, own == Type::Http);
     let Some(given) = table.take("responses") else {
         let message = format!("{} has no responses", table.path);
         let hint = "write responses = [{ status = 200 }]: the one without a pattern is the default";
@@ -141,6 +142,9 @@ fn responses(table: &Table<'_>, upstream: bool) -> Vec<IntegrationResponseConfig
         let Some(response) = item.table(&RESPONSE) else { continue };
         let status = response.integer("status", 200..=599, 200_u16);
         let pattern = response.take("pattern").and_then(|value| selection_pattern(&value));
+        if let Some(pattern) = pattern.as_ref().filter(|_| selects_status) {
+            check_reach(&response, pattern);
+        }
         let same = |other: &&IntegrationResponseConfig| {
             let text = |pattern: &SelectionPattern| pattern.text.clone();
             other.pattern.as_ref().map(text) == pattern.as_ref().map(text)
@@ -173,6 +177,16 @@ fn responses(table: &Table<'_>, upstream: bool) -> Vec<IntegrationResponseConfig
         responses.extend((!unread).then_some(config));
     }
     responses
+}
+
+/// Whether the pattern matches a status code at all.
+fn check_reach(response: &Table<'_>, pattern: &SelectionPattern) {
+    let matches = |status: u16| pattern.regex.is_match(&status.to_string()).unwrap_or(false);
+    if !(100..=999).any(matches) {
+        let message = format!("the pattern {:?} matches no status code", pattern.text);
+        let hint = "it has to match all of one, as in \"4\\\\d{2}\"";
+        response.source.problem(response.key_at("pattern"), message, hint);
+    }
 }
 
 fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {

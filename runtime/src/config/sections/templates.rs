@@ -58,7 +58,12 @@ pub fn headers(table: &Table<'_>, sources: &Sources<'_>) -> Vec<(HeaderName, Map
                 let message = format!("{}: {text:?} is not the value of a header", value.path);
                 value.problem(message, "remove control characters");
             }
-            Ok(mapping) => headers.push((header, mapping)),
+            Ok(mapping) => {
+                if let MappingExpression::StageVariable(name) = &mapping {
+                    table.source.reads_stage_variable(value.at, name);
+                }
+                headers.push((header, mapping));
+            }
             Err((message, hint)) => value.problem(format!("{}: {message}", value.path), hint),
         }
     }

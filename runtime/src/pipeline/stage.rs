@@ -1,0 +1,71 @@
+//! The stage of a request: the one that is served, or the one that its path
+//! begins with; and whether its canary release takes the request.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/canary-release.html>
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use uuid::Uuid;
+
+use crate::{
+    config::{ApiKind, Config, StageConfig},
+    gateway::Gateway,
+};
+
+/// A stage as one request sees it.
+pub struct Stage<'g> {
+    /// Its name.
+    pub name: &'g str,
+    /// Its variables, with the canary's in place of its own.
+    pub variables: Cow<'g, BTreeMap<String, String>>,
+    /// Whether the canary takes the request; none where the stage has no canary.
+    pub is_canary: Option<bool>,
+}
+
+impl<'g> Stage<'g> {
+    /// The stage of a request to `path`, and the path below it; without one
+    /// where no stage has such a path.
+    pub fn find(gateway: &'g Gateway, path: &'g str, id: Uuid) -> (Self, Option<&'g str>) {
+        let config = &gateway.config;
+        let (name, below) = match config.stage_prefix {
+            true => prefixed(config, path),
+            false => (config.stage.as_str(), Some(path)),
+        };
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        let stage = config.stages.get(name);
+        let variables = Cow::Borrowed(stage.map_or(&NONE, |stage| &stage.variables));
+        let mut found = Self { name, variables, is_canary: None };
+        found.release(stage, id);
+        (found, below)
+    }
+
+    fn release(&mut self, stage: Option<&'g StageConfig>, id: Uuid) {
+        let Some(canary) = stage.and_then(|stage| stage.canary.as_ref()) else { return };
+        // The id's first bytes are random, so that every request draws anew.
+        let [a, b, c, d, ..] = *id.as_bytes();
+        let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
+        let takes = drawn * 100.0 < canary.percent;
+        self.is_canary = Some(takes);
+        if takes && !canary.variables.is_empty() {
+            self.variables.to_mut().extend(canary.variables.clone());
+        }
+    }
+}
+
+/// `/STAGE/path`; an HTTP API's `$default` has no prefix.
+fn prefixed<'g>(config: &'g Config, path: &'g str) -> (&'g str, Option<&'g str>) {
+    const DEFAULT: &str = "$default";
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    let (first, below) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    if let Some((name, _)) = config.stages.get_key_value(first).filter(|(name, _)| *name != DEFAULT)
+    {
+        return (name, Some(below));
+    }
+    match config.stages.get_key_value(DEFAULT) {
+        Some((name, _)) if config.kind == ApiKind::Http => (name, Some(path)),
+        _ => (&config.stage, None),
+    }
+}
