@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{
+    Trace,
     content::{self, Conversion},
     error::GatewayError,
     event, http_request,
@@ -21,7 +22,10 @@ use crate::{
 ///
 /// # Errors
 /// Where the function cannot be called, or a template fails.
-pub fn build<'r>(request: &'r Validated<'_>) -> Result<IntegrationRequest<'r>, GatewayError> {
+pub fn build<'r>(
+    request: &'r Validated<'_>,
+    trace: &mut Trace,
+) -> Result<IntegrationRequest<'r>, GatewayError> {
     let request: &MethodRequest<'_> = request;
     match &request.matched.route.target {
         Target::Mock(mock) => Ok(IntegrationRequest::Mock { mock, request }),
@@ -30,7 +34,7 @@ pub fn build<'r>(request: &'r Validated<'_>) -> Result<IntegrationRequest<'r>, G
             Ok(invoke(request, function, event::text(request)))
         }
         Target::Mapped(mapped) => {
-            let (body, overrides) = body(request, mapped)?;
+            let (body, overrides) = body(request, mapped, trace)?;
             match &mapped.target {
                 MappedTarget::Mock => Ok(IntegrationRequest::Echo { payload: text(body) }),
                 MappedTarget::Function(name) => {
@@ -49,7 +53,7 @@ pub fn build<'r>(request: &'r Validated<'_>) -> Result<IntegrationRequest<'r>, G
         }
         Target::HttpProxy(http) => {
             let call = http_request::proxied(request, http)?;
-            Ok(endpoint(request, http, call, true))
+            Ok(endpoint(request, http, call, request.streams))
         }
     }
 }
@@ -98,6 +102,7 @@ fn function<'r>(request: &'r MethodRequest<'_>, name: &str) -> Result<&'r Functi
 fn body(
     request: &MethodRequest<'_>,
     mapped: &MappedConfig,
+    trace: &mut Trace,
 ) -> Result<(Bytes, RequestOverride), GatewayError> {
     let conversion = Conversion::of_request(request, mapped.content_handling);
     let text = conversion.before(&request.body);
@@ -108,6 +113,11 @@ fn body(
         Passthrough::WhenNoTemplates => mapped.request_templates.is_empty(),
         Passthrough::Never => false,
     };
+    trace.note("request template", || match found {
+        Some((own, _)) => format!("that for {own}"),
+        None if passes => format!("none for {essence}: the body goes on as it is"),
+        None => format!("none for {essence}, and passthrough_behavior forbids to go on without"),
+    });
     match (found, text) {
         (Some((_, template)), Some(text)) => {
             let rendered = template.render(variables(request, text.into_owned()));

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{content, error::GatewayError, mapped_response, method_request::MethodRequest};
+use super::{Trace, content, error::GatewayError, mapped_response, method_request::MethodRequest};
 use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::Target,
@@ -65,11 +65,12 @@ impl Answered {
 pub fn into_response(
     answered: Answered,
     request: &MethodRequest<'_>,
+    trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let (status, headers, body) = match (answered.answer, &request.matched.route.target) {
         (answer, Target::Mapped(mapped)) => {
             let error = answered.error.as_deref();
-            return mapped_response::into_response(mapped, answer, error, request);
+            return mapped_response::into_response(mapped, answer, error, request, trace);
         }
         (IntegrationAnswer::Http { status, mut headers, body }, Target::HttpProxy(_)) => {
             proxied_headers(&mut headers, status, request);

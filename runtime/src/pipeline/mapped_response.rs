@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
 use super::{
+    Trace,
     content::{self, Conversion},
     error::GatewayError,
     expression::{Scope, header_values},
@@ -29,6 +30,7 @@ pub fn into_response(
     answer: IntegrationAnswer,
     error: Option<&str>,
     request: &MethodRequest<'_>,
+    trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let (selector, answer) = match answer {
         // A mock answers with a status code and nothing else.
@@ -47,6 +49,18 @@ pub fn into_response(
         let selector = selector.as_deref().unwrap_or("success");
         GatewayError::Mapping(format!("no integration response is selected by {selector:?}"))
     })?;
+    trace.note("selected response", || {
+        let by = match &selected.pattern {
+            Some(pattern) => format!("pattern {:?}", pattern.text),
+            None => "the default, without a pattern".to_owned(),
+        };
+        let of = selector.as_deref().map_or_else(String::new, |text| format!(" for {text:?}"));
+        let template = match accepted(&selected.templates, request.headers) {
+            Some(name) => format!("template for {name}"),
+            None => "no template: the body passes as it is".to_owned(),
+        };
+        format!("status {}, {by}{of}\n{template}", selected.status.as_u16())
+    });
     respond(selected, &answer, request)
 }
 

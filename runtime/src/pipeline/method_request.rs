@@ -33,6 +33,8 @@ pub struct MethodRequest<'g> {
     pub headers: &'g HeaderMap,
     /// The whole body; empty where it passes through.
     pub body: Bytes,
+    /// Whether bodies pass through, the request's and the answer's.
+    pub streams: bool,
     // What passes through, until the integration takes it.
     stream: std::sync::Mutex<Option<Stream>>,
     json: std::sync::OnceLock<Option<serde_json::Value>>,
@@ -46,6 +48,7 @@ impl<'g> MethodRequest<'g> {
         matched: Matched<'g>,
         parts: &'g Parts,
         body: B,
+        streams: bool,
     ) -> Result<Self, GatewayError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -55,7 +58,7 @@ impl<'g> MethodRequest<'g> {
         let max = gateway.config.limits.body_bytes_max;
         let idle = gateway.config.server.pools.body_idle_timeout;
         let declared = declared_length(&parts.headers);
-        let (body, stream) = match matched.route.streams {
+        let (body, stream) = match streams {
             true if declared.is_none_or(|length| length <= max) => {
                 (Bytes::new(), Some(bounded(body, Some(max), idle)))
             }
@@ -74,6 +77,7 @@ impl<'g> MethodRequest<'g> {
             query: parse_query(raw_query),
             headers: &parts.headers,
             body,
+            streams,
             stream: std::sync::Mutex::new(stream),
             json: std::sync::OnceLock::new(),
         })

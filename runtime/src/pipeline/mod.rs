@@ -181,16 +181,22 @@ where
 {
     let matched = Matched::find(gateway, parts, exchange)?;
     *route = Some(matched.route);
-    trace.matched(&matched);
-    let request = MethodRequest::read(gateway, connection, exchange, matched, parts, body).await?;
+    trace.matched(&matched, &exchange.stage);
+    // What is looked at is read.
+    let streams = matched.route.streams && matches!(trace, Trace::Off);
+    let request =
+        MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
     trace.method_request(&request);
     let request = Validated::check(request)?;
-    let integration_request = integration_request::build(&request)?;
+    trace.validated(&request);
+    let integration_request = integration_request::build(&request, trace)?;
     trace.integration_request(&integration_request);
+    let called = Instant::now();
     let answer = integration::call(integration_request, request.matched.route.timeout).await;
+    let latency = called.elapsed();
     let answer = integration_response::Answered::of(answer, &request)?;
-    trace.integration_answer(&answer.answer);
-    integration_response::into_response(answer, &request)
+    trace.integration_answer(&answer.answer, latency);
+    integration_response::into_response(answer, &request, trace)
 }
 
 impl<'g> Matched<'g> {

@@ -1,10 +1,12 @@
 //! What each stage of one request saw, for `mayfly test`. Off, it costs a
 //! comparison.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use super::{Matched, method_request::MethodRequest};
+use super::{Matched, content, method_request::MethodRequest, stage::Stage};
 use crate::integration::{AnswerBody, IntegrationAnswer, IntegrationRequest};
 
 /// One stage's line of the trace.
@@ -33,9 +35,16 @@ impl Trace {
         }
     }
 
-    pub(super) fn matched(&mut self, matched: &Matched<'_>) {
+    pub(super) fn matched(&mut self, matched: &Matched<'_>, stage: &Stage<'_>) {
         self.note("route", || {
             let mut text = format!("{} (resource {})", matched.route.key, matched.route.resource);
+            text.push_str(&format!("\nstage {}", stage.name));
+            if stage.is_canary == Some(true) {
+                text.push_str(", its canary");
+            }
+            for (name, value) in &*stage.variables {
+                text.push_str(&format!("\nstage variable {name} = {value:?}"));
+            }
             for (name, value) in &matched.parameters {
                 text.push_str(&format!("\npath parameter {name} = {value:?}"));
             }
@@ -55,6 +64,19 @@ impl Trace {
         });
     }
 
+    pub(super) fn validated(&mut self, request: &MethodRequest<'_>) {
+        let Some(validation) = &request.matched.route.validation else { return };
+        self.note("request validation", || {
+            let essence = content::essence(request.headers);
+            let model = validation.models.iter().find(|(own, _)| *own == essence);
+            let model = match model {
+                Some((_, model)) => format!("model {}", model.name),
+                None => format!("no model for {essence}"),
+            };
+            format!("succeeded: {} required parameters, {model}", validation.parameters.len())
+        });
+    }
+
     pub(super) fn integration_request(&mut self, request: &IntegrationRequest<'_>) {
         self.note("integration request", || match request {
             IntegrationRequest::Function { function, invocation } => {
@@ -70,13 +92,14 @@ impl Trace {
         });
     }
 
-    pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer) {
+    pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer, latency: Duration) {
         self.note("integration response", || match answer {
             IntegrationAnswer::Payload(text) => pretty(text),
             IntegrationAnswer::Http { status, headers: map, body: bytes } => {
                 format!("{status}{}{}", headers(map), answer_body(bytes))
             }
         });
+        self.note("integration latency", || format!("{:.1} ms", latency.as_secs_f64() * 1000.0));
     }
 
     pub(super) fn response(&mut self, stage: &'static str, response: &Response<AnswerBody>) {

@@ -59,6 +59,11 @@ fn a_proxy_passes_requests_and_answers_on() {
         assert_eq!(received.header("x-again"), ["1", "2"]);
         assert!(received.header("x-hop").is_empty() && received.header("connection").is_empty());
         assert_eq!(received.header("x-amzn-trace-id").len(), 1);
+
+        let tested = gateway.project.run(&["test", "POST", "/shop/a", "--body", "body"]);
+        let text = String::from_utf8_lossy(&tested.stdout).into_owned();
+        assert!(text.contains("\n\nbody\n\n--- integration request\nPOST "), "{text}");
+        assert!(text.contains("201 Created") && text.contains("\n\nhi\n"), "{text}");
         match kind {
             "rest" => {
                 assert_eq!(received.header("x-forwarded-for"), ["203.0.113.9, 127.0.0.1"]);
@@ -352,6 +357,34 @@ fn templates_and_mappings_make_the_request_and_the_response() {
     let received = upstream.last();
     assert_eq!(received.line(), "PUT /7/..%2Fa%20b?all=1&q=x%26y");
     assert_eq!(received.header("x-static"), ["overridden"]);
+
+    let tested = gateway.project.run(&[
+        "test",
+        "POST",
+        "/pets/13?override=yes",
+        "--body",
+        r#"{"name": "Rex", "part": "p"}"#,
+    ]);
+    let text = String::from_utf8_lossy(&tested.stdout).into_owned();
+    for expected in [
+        "--- route\nPOST /pets/{id} (resource /pets/{id})\nstage test\nstage variable color = \"blue\"\n",
+        "path parameter id = \"13\"",
+        "--- method request\nPOST /pets/13?override=yes\n",
+        "--- request template\nthat for application/json\n",
+        "--- integration request\nPUT http://",
+        "/13/..%2Fa%20b?q=x%26y\n",
+        "x-static: overridden\n",
+        "{\"name\": \"Rex\"}",
+        "--- integration response\n500 Internal Server Error\n",
+        "content-type: text/odd\n",
+        "--- integration latency\n",
+        "--- selected response\nstatus 502, pattern \"5\\\\d{2}\" for \"500\"\ntemplate for text/plain\n",
+        "--- method response\n502 Bad Gateway\n",
+        "upstream failed: no\n",
+        "status: 502\n",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
 
     let failed = post("/pets/13");
     assert_eq!((failed.status, failed.text().as_str()), (502, "upstream failed: no"));
