@@ -2,14 +2,18 @@
 //! snapshot. A request takes it once and keeps it to its end; a reload builds
 //! another one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::Method;
 
 use crate::{
     config::{
-        ApiKind, Config, HttpConfig, IntegrationConfig, IntegrationParameter, MappedConfig,
-        MappingExpression, MockConfig, PayloadFormat, ValidationConfig,
+        ApiKind, Config, FunctionName, HttpConfig, IntegrationConfig, IntegrationParameter,
+        MappedConfig, MappingExpression, MockConfig, PayloadFormat, ValidationConfig,
     },
     integration::http::Clients,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
@@ -95,7 +99,7 @@ pub enum Target {
     /// A function by its name in [`Gateway::functions`].
     Function {
         /// The name.
-        name: String,
+        name: FunctionName,
         /// The event's format.
         payload: PayloadFormat,
     },
@@ -136,8 +140,9 @@ impl Gateway {
             })
             .collect();
         if config.drop_in {
-            let named: Vec<&str> = config.functions_in_routes().collect();
-            for name in functions.keys().filter(|name| !named.contains(&name.as_str())) {
+            let named: BTreeSet<String> =
+                config.routes.iter().flat_map(|route| config.functions_of(route)).collect();
+            for name in functions.keys().filter(|name| !named.contains(*name)) {
                 routes.extend(drop_in_routes(&config, name));
             }
         }
@@ -176,7 +181,7 @@ fn drop_in_routes(config: &Config, name: &str) -> Vec<(RouteKey, Route)> {
         .into_iter()
         .map(|segments| {
             let key = RouteKey::Path(RouteMethod::Any, PathPattern::from_segments(segments));
-            let target = Target::Function { name: name.to_owned(), payload };
+            let target = Target::Function { name: FunctionName::fixed(name), payload };
             let route = Route::new(&key, target, config.limits.integration_timeout, true);
             (key, route)
         })

@@ -404,25 +404,23 @@ pub fn names(functions: &BTreeMap<String, FunctionState>) -> BTreeSet<&str> {
 
 /// Routes whose function has no file.
 pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Problem> {
-    config
-        .routes
-        .iter()
-        .filter_map(|route| {
-            let name = route.integration.function()?;
-            if functions.contains(name) {
-                return None;
-            }
+    let routes = config.routes.iter();
+    let named = routes
+        .flat_map(|route| config.functions_of(route).into_iter().map(move |name| (route, name)));
+    named
+        .filter(|(_, name)| !functions.contains(name.as_str()))
+        .map(|(route, name)| {
             let folder = config.server.handlers.display();
             let closest = functions
                 .iter()
-                .map(|other| (strsim::jaro_winkler(name, other), other))
+                .map(|other| (strsim::jaro_winkler(&name, other), other))
                 .filter(|(similarity, _)| *similarity > 0.8)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let hint = match closest {
                 Some((_, other)) => format!("did you mean {other:?}?"),
                 None => format!("put {name}.wasm into {folder}, or mock the route until there is one"),
             };
-            Some(Problem {
+            Problem {
                 file: config.file.clone().unwrap_or_default(),
                 place: Some((route.line, 1)),
                 message: format!(
@@ -430,7 +428,7 @@ pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Pro
                     route.key
                 ),
                 hint: Some(hint),
-            })
+            }
         })
         .collect()
 }

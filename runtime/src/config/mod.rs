@@ -5,6 +5,7 @@
 //! a [`Config`] only when there is none. Request-time code sees the checked
 //! types of this page, never the text or the raw tables behind it.
 
+mod function_name;
 mod keys;
 mod read;
 mod sections;
@@ -15,7 +16,7 @@ mod tree;
 mod uri;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -29,6 +30,7 @@ use crate::{
     mapping::{self, MappingTemplate},
     router::RouteKey,
 };
+pub use function_name::FunctionName;
 pub use sections::{function_name, load};
 use template::{JsonTemplate, TextTemplate};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
@@ -239,7 +241,7 @@ pub enum IntegrationConfig {
     /// A function behind a proxy integration.
     Function {
         /// The handler's name: the stem of its `.wasm` file.
-        name: String,
+        name: FunctionName,
         /// The event's format.
         payload: PayloadFormat,
     },
@@ -273,7 +275,7 @@ pub enum MappedTarget {
     /// Nothing: the request template says with which status code.
     Mock,
     /// A function, with the request's body as its event.
-    Function(String),
+    Function(FunctionName),
     /// An HTTP endpoint.
     Http(HttpConfig),
 }
@@ -406,7 +408,7 @@ pub enum ContentHandling {
 
 impl IntegrationConfig {
     /// The function that it calls.
-    pub fn function(&self) -> Option<&str> {
+    pub fn function(&self) -> Option<&FunctionName> {
         match self {
             Self::Function { name, .. } => Some(name),
             Self::Mock(_) | Self::HttpProxy(_) => None,
@@ -632,9 +634,22 @@ impl Config {
         })
     }
 
-    /// The functions that routes name, each as often as it is named.
-    pub fn functions_in_routes(&self) -> impl Iterator<Item = &str> {
-        self.routes.iter().filter_map(|route| route.integration.function())
+    /// The functions that the route calls on the stages that are served, or on
+    /// their canaries.
+    pub fn functions_of(&self, route: &RouteConfig) -> BTreeSet<String> {
+        let Some(name) = route.integration.function() else { return BTreeSet::new() };
+        let served = |own: &&String| self.stage_prefix || **own == self.stage;
+        let mut names = BTreeSet::new();
+        for stage in self.stages.iter().filter(|(own, _)| served(own)).map(|(_, stage)| stage) {
+            let mut add = |variables| names.extend(name.on_stage(variables).map(String::from));
+            add(&stage.variables);
+            if let Some(canary) = &stage.canary {
+                let mut variables = stage.variables.clone();
+                variables.extend(canary.variables.clone());
+                add(&variables);
+            }
+        }
+        names
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     validation::Validated,
 };
 use crate::{
-    config::{HttpConfig, MappedConfig, MappedTarget, Passthrough},
+    config::{FunctionName, HttpConfig, MappedConfig, MappedTarget, Passthrough},
     gateway::{FunctionState, Target},
     integration::{AnswerBody, IntegrationRequest},
     mapping::{RequestOverride, Variables},
@@ -86,9 +86,17 @@ fn text(body: Bytes) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-fn function<'r>(request: &'r MethodRequest<'_>, name: &str) -> Result<&'r Function, GatewayError> {
+fn function<'r>(
+    request: &'r MethodRequest<'_>,
+    name: &FunctionName,
+) -> Result<&'r Function, GatewayError> {
+    let stage = &request.exchange.stage;
+    let name = name.on_stage(&stage.variables).map_err(|variable| {
+        let what = format!("the function {name} needs the stage variable {variable:?}");
+        GatewayError::Integration(format!("{what}, which the stage {:?} has not", stage.name))
+    })?;
     let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
-    match request.gateway.functions.get(name) {
+    match request.gateway.functions.get(&*name) {
         Some(FunctionState::Ready { function, .. }) => Ok(function),
         Some(FunctionState::Failed { reason }) => Err(failed(format!("is not loaded: {reason}"))),
         None => {

@@ -64,6 +64,36 @@ fn an_http_api_s_default_stage_has_no_prefix() {
     assert_eq!(gateway.get("/none/pets/7").status, 404);
 }
 
+#[test]
+fn a_stage_variable_names_the_function() {
+    let config = r#"
+kind = "rest"
+stage_prefix = true
+drop_in = true
+[stages.one]
+variables = { version = "one" }
+[stages.two]
+variables = { version = "two" }
+[stages.none]
+[[route]]
+route = "GET /v"
+function = "version-${stageVariables.version}"
+"#;
+    let one = Project::with_config(config).with_handler("version-one", &fixture("version-one"));
+    let check = one.run(&["check"]);
+    assert_eq!(check.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(text.contains("names the function \"version-two\""), "{text}");
+    let gateway = one.with_handler("version-two", &fixture("version-two")).serve();
+    assert_eq!(gateway.get("/one/v").text(), "one");
+    assert_eq!(gateway.get("/two/v").text(), "two");
+    assert_eq!(gateway.get("/none/v").status, 502);
+    gateway.wait_for_log("which the stage \"none\" has not");
+    let routes = gateway.project.run(&["routes"]);
+    let text = String::from_utf8_lossy(&routes.stdout).into_owned();
+    assert_eq!(text, "GET /v  function version-${stageVariables.version}\n");
+}
+
 /// How many of 200 requests got which answer.
 fn colors(gateway: &Gateway) -> (usize, usize) {
     let answers: Vec<String> = (0..200).map(|_| gateway.get("/color").text()).collect();

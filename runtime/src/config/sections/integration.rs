@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     config::{
-        ApiKind, ContentHandling, IntegrationConfig, IntegrationResponseConfig, MappedConfig,
-        MappedTarget, Passthrough, SelectionPattern,
+        ApiKind, ContentHandling, FunctionName, IntegrationConfig, IntegrationResponseConfig,
+        MappedConfig, MappedTarget, Passthrough, SelectionPattern,
         keys::RESPONSE,
         read::{Table, Value},
     },
@@ -110,7 +110,7 @@ pub fn integration(
     })))
 }
 
-fn function(table: &Table<'_>) -> Option<String> {
+fn function(table: &Table<'_>) -> Option<FunctionName> {
     let Some(function) = table.take("function") else {
         let message = format!("{} names no function", table.path);
         table.source.problem(table.at, message, "write function = \"NAME\"");

@@ -4,10 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{function_name, models::Models, templates::header_name};
+use super::{models::Models, templates::header_name};
 use crate::{
     config::{
-        ApiKind, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
+        ApiKind, FunctionName, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
@@ -166,18 +166,24 @@ fn method_responses(table: &Table<'_>, integration: Option<&IntegrationConfig>, 
 }
 
 /// The name of a function that a key gives.
-pub fn function_of(function: &Value<'_>) -> Option<String> {
+pub fn function_of(function: &Value<'_>) -> Option<FunctionName> {
     let name = function.string()?;
     let stem = name.text.strip_suffix(".wasm");
-    if let Err(why) = function_name(stem.unwrap_or(name.text)) {
-        function.problem(format!("function cannot be {:?}", name.text), why);
-        return None;
+    let parsed = match FunctionName::parse(stem.unwrap_or(name.text)) {
+        Ok(parsed) => parsed,
+        Err(why) => {
+            function.problem(format!("function cannot be {:?}", name.text), why);
+            return None;
+        }
+    };
+    for variable in parsed.stage_variables() {
+        function.source.reads_stage_variable(function.at, variable);
     }
     if let Some(stem) = stem {
         let message = format!("function cannot be {:?}", name.text);
         function.problem(message, format!("write function = {stem:?}"));
     }
-    Some(name.text.to_owned())
+    Some(parsed)
 }
 
 fn named(key: Option<&RouteKey>) -> String {
