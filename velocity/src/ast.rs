@@ -41,7 +41,7 @@ pub enum Node {
         at: u32,
     },
     /// A call of something that may be a macro; else it is its own text.
-    Call(Box<Call>),
+    Call(Arc<Call>),
 }
 
 #[derive(Debug)]
@@ -157,4 +157,12 @@ pub enum Operator {
     Multiply,
     Divide,
     Modulus,
+}
+
+impl Operator {
+    /// Whether it makes numbers or text, and so never a condition.
+    pub fn calculates(self) -> bool {
+        use Operator::{Add, Divide, Modulus, Multiply, Subtract};
+        matches!(self, Add | Subtract | Multiply | Divide | Modulus)
+    }
 }

@@ -176,9 +176,9 @@ pub fn call(target: &Value, name: &str, arguments: &[Value], max: usize) -> Outc
     }
     // Static methods of the number's class take another number.
     if let (Value::Number(own), "hashCode", [Value::Number(one)]) = (target, name, arguments)
-        && number::is_same_class(own, one)
+        && let Some(one) = number::widened(own, one)
     {
-        return any(&arguments[0], "hashCode", &[]);
+        return any(&Value::Number(one), "hashCode", &[]);
     }
     let own = match target {
         Value::Text(text) => text::call(text, name, arguments, max)?,

@@ -5,6 +5,8 @@ mod directive;
 mod expression;
 mod reference;
 
+use std::{collections::HashSet, sync::Arc};
+
 use crate::{
     Limits, Profile,
     ast::{Block, Expression, Macro, Node},
@@ -16,7 +18,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Parsed {
     pub nodes: Block,
-    pub macros: Vec<Macro>,
+    pub macros: Vec<Arc<Macro>>,
+    /// All that `#macro` named so far, here and in what this stands in.
+    pub names: HashSet<Box<str>>,
 }
 
 pub fn parse(text: &str, profile: Profile, limits: &Limits) -> Result<Parsed, Error> {
@@ -28,7 +32,7 @@ pub fn parse(text: &str, profile: Profile, limits: &Limits) -> Result<Parsed, Er
         );
         return Err(Error { kind: ErrorKind::Limit, line: 1, column: 1, message });
     }
-    parse_at_depth(text, profile, limits, 0)
+    parse_at_depth(text, profile, limits, 0, HashSet::new())
 }
 
 /// Parses what stands inside another template, so many levels deep.
@@ -37,6 +41,7 @@ pub fn parse_at_depth(
     profile: Profile,
     limits: &Limits,
     depth: usize,
+    names: HashSet<Box<str>>,
 ) -> Result<Parsed, Error> {
     let mut parser = Parser {
         text,
@@ -47,10 +52,11 @@ pub fn parse_at_depth(
         index: 0,
         depth,
         macros: Vec::new(),
+        names,
     };
     let nodes = parser.block()?;
     parser.expect(Kind::Eof)?;
-    Ok(Parsed { nodes, macros: parser.macros })
+    Ok(Parsed { nodes, macros: parser.macros, names: parser.names })
 }
 
 struct Parser<'t> {
@@ -62,7 +68,8 @@ struct Parser<'t> {
     tokens: Vec<Token>,
     index: usize,
     depth: usize,
-    macros: Vec<Macro>,
+    macros: Vec<Arc<Macro>>,
+    names: HashSet<Box<str>>,
 }
 
 /// The directives with a block, and those without.
@@ -140,7 +147,11 @@ impl Parser<'_> {
         BLOCK_DIRECTIVES.contains(&name)
             || LINE_DIRECTIVES.contains(&name)
             || (self.profile == Profile::Plain && name == "evaluate")
-            || self.macros.iter().any(|known| &*known.name == name)
+    }
+
+    /// Also what `#macro` named before, which the service's parser knows too.
+    fn is_known(&self, name: &str) -> bool {
+        self.is_directive(name) || self.names.contains(name)
     }
 
     fn block(&mut self) -> Result<Block, Error> {
@@ -187,7 +198,10 @@ impl Parser<'_> {
             Kind::Set => self.set_directive()?,
             Kind::EscapedDirective => {
                 let index = self.take()?;
-                Node::Text(self.escaped_directive(&self.tokens[index].image).into())
+                let shown = self.escaped_directive(&self.tokens[index].image);
+                // As a literal that it stands in has it.
+                self.tokens[index].image.clone_from(&shown);
+                Node::Text(shown.into())
             }
             Kind::DoubleEscape => Node::Text(self.escapes()?.into()),
             Kind::Word | Kind::BracketedWord => self.directive()?,
@@ -215,7 +229,7 @@ impl Parser<'_> {
         let directive = &image[slashes + 1..];
         let name = directive[1..].trim_start_matches('{').trim_end_matches('}');
         let known = ["if", "end", "set", "else", "elseif"].contains(&name);
-        if known || self.is_directive(name) {
+        if known || self.is_known(name) {
             return format!("{}{directive}", &image[..slashes / 2]);
         }
         image.to_owned()
@@ -230,7 +244,7 @@ impl Parser<'_> {
         let next = self.peek()?;
         let image = &self.tokens[self.index].image;
         let control = matches!(next, Kind::End | Kind::If | Kind::ElseIf | Kind::Else)
-            || image.get(1..).is_some_and(|name| self.is_directive(name));
+            || image.get(1..).is_some_and(|name| self.is_known(name));
         Ok(if control { "\\" } else { "\\\\" }.repeat(count))
     }
 

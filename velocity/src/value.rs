@@ -5,13 +5,13 @@ mod containers;
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
 };
 
 use indexmap::IndexMap;
 
-use crate::{ast::Block, number::Number};
+use crate::{ast::Block, number::Number, render::Layer};
 pub use containers::Changed;
 
 /// How deep values may be nested to be printed or compared.
@@ -153,15 +153,19 @@ pub struct Scope {
     pub has_next: Cell<bool>,
     /// What `$foreach` was before.
     pub replaced: Value,
-    /// Set by `#break($foreach)`.
-    pub stopped: Cell<bool>,
+    /// What `#break($foreach)` knows the loop by.
+    pub body: Block,
 }
 
-/// The body of a `#define`.
+/// The body of a `#define` or of a call with one.
 pub struct Definition {
     pub body: Block,
     /// How many times it is being rendered at the moment.
     pub depth: Cell<usize>,
+    /// How many times it may be rendered inside itself.
+    pub depth_max: usize,
+    /// The variables where it stands, for the time of the rendering.
+    pub layer: Option<Weak<Layer>>,
 }
 
 /// A value is nested too deeply to be printed.

@@ -81,9 +81,18 @@ fn definitions_and_macros_that_call_each_other_end() {
     assert!(render(mutual, Profile::Service).is_ok());
     let chain: String = (0..400).map(|i| format!("#define($d{i})$d{}#end", i + 1)).collect();
     assert!(limit(&format!("{chain}$d0")).contains("levels while rendering"));
-    let recursive = "#macro(m $x)#m($x)#end#m(1)";
-    let error = render(recursive, Profile::Plain).expect_err("no end");
-    assert_eq!(error.kind, ErrorKind::Limit);
+    let doubled: String =
+        (0..19).map(|i| format!("#macro(d{i} $x)#d{}(\"$x$x\")#end", i + 1)).collect();
+    let doubled = format!("{doubled}#macro(d19 $x)$x#end#d0($s)");
+    for (recursive, reason) in [
+        ("#macro(m $x)#m($x)#end#m(1)", "macros nested deeper than 20 calls"),
+        // An argument is evaluated at each use, here half a million times.
+        (doubled.as_str(), "steps_max"),
+    ] {
+        let error = render(recursive, Profile::Plain).expect_err(recursive);
+        assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+        assert!(error.message.contains(reason), "{error}");
+    }
 }
 
 #[test]

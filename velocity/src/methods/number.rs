@@ -14,6 +14,8 @@ pub fn boolean(value: bool, name: &str, arguments: &[Value]) -> Option<Value> {
             Value::Bool(text.eq_ignore_ascii_case("true"))
         }
         ("valueOf", [Value::Bool(one)]) => Value::Bool(*one),
+        ("toString", [Value::Bool(one)]) => Value::from(if *one { "true" } else { "false" }),
+        ("hashCode", [Value::Bool(one)]) => Value::integer(if *one { 1231 } else { 1237 }),
         ("logicalXor", [Value::Bool(left), Value::Bool(right)]) => Value::Bool(left != right),
         _ => return None,
     })
@@ -31,7 +33,7 @@ pub fn call(number: &Number, name: &str, arguments: &[Value]) -> Result<Option<V
     if let Some(converted) = converted {
         return Ok(Some(Value::Number(converted)));
     }
-    let same = |other: &Number| is_same_class(number, other);
+    let same = |other: &Number| std::mem::discriminant(number) == std::mem::discriminant(other);
     match (name, arguments) {
         ("compareTo", [Value::Number(other)]) if same(other) => {
             return Ok(Some(Value::integer(number.compare(other) as i64)));
@@ -49,9 +51,16 @@ pub fn call(number: &Number, name: &str, arguments: &[Value]) -> Result<Option<V
     }
 }
 
-/// Whether both are of the same class in Java.
-pub fn is_same_class(left: &Number, right: &Number) -> bool {
-    std::mem::discriminant(left) == std::mem::discriminant(right)
+/// What a static method of `own`'s class takes `one` for: Java widens.
+pub fn widened(own: &Number, one: &Number) -> Option<Number> {
+    match (own, one) {
+        (Number::Int(_), Number::Int(_)) | (Number::Long(_), Number::Long(_)) => Some(one.clone()),
+        (Number::Long(_), Number::Int(_)) => Some(Number::Long(one.to_long())),
+        (Number::Double(_), Number::Int(_) | Number::Long(_) | Number::Double(_)) => {
+            Some(Number::Double(one.to_double()))
+        }
+        _ => None,
+    }
 }
 
 fn format_error(text: &str) -> Failure {

@@ -157,6 +157,7 @@ fn with_text(
         }
         "matches" => Value::Bool(is_match(&regex(&format!("^(?:{given})\\z"))?, own)?),
         "split" => array(split(own, given, 0)?),
+        "join" => Value::from(""),
         "valueOf" | "copyValueOf" => Value::Text(Arc::clone(other)),
         "format" => format::format(given, &[], max)?,
         _ => return Ok(None),
@@ -245,6 +246,11 @@ fn with_others(
         }
         ("lastIndexOf", [code]) if int(code).is_some() => {
             place(int(code).and_then(character).and_then(|c| text.rfind(c)))
+        }
+        ("indexOf", [code, from]) if int(code).is_some() && int(from).is_some() => {
+            let from = clamp(int(from).unwrap_or(0));
+            let found = int(code).and_then(character).and_then(|c| text[from..].find(c));
+            place(found.map(|at| from + at))
         }
         ("indexOf", [Value::Text(other), from]) if int(from).is_some() => {
             let from = clamp(int(from).unwrap_or(0));

@@ -1,5 +1,7 @@
 //! Directives that are called by name, and their arguments.
 
+use std::sync::Arc;
+
 use super::{BLOCK_DIRECTIVES, Parser, offset, with_specials};
 use crate::{
     Profile,
@@ -72,7 +74,7 @@ impl Parser<'_> {
             "evaluate" if self.profile == Profile::Plain => {
                 return Err(self.error(at, "#evaluate needs its template in parentheses"));
             }
-            _ => Node::Call(Box::new(Call {
+            _ => Node::Call(Arc::new(Call {
                 name: name.into(),
                 arguments: Vec::new(),
                 body: None,
@@ -106,13 +108,14 @@ impl Parser<'_> {
             "evaluate" if self.profile == Profile::Plain => {
                 at_most_one("one template")?;
                 match arguments.pop() {
-                    Some(argument) => {
-                        Ok(Node::Evaluate { template: argument.value, at: offset(at) })
+                    Some(Argument { value, .. }) if is_template(&value) => {
+                        Ok(Node::Evaluate { template: value, at: offset(at) })
                     }
+                    Some(_) => Err(self.error(at, "#evaluate takes a string or a reference")),
                     None => Err(self.error(at, "#evaluate needs a template")),
                 }
             }
-            _ => Ok(Node::Call(Box::new(Call {
+            _ => Ok(Node::Call(Arc::new(Call {
                 name: name.into(),
                 arguments,
                 body: None,
@@ -150,10 +153,8 @@ impl Parser<'_> {
                 })
             }
             "define" => match arguments.as_slice() {
-                // A formal name, `${x}`, is one that no reference reaches.
                 [Argument { literal, .. }] => {
-                    let name = literal.get(1..).filter(|name| !name.starts_with('{'));
-                    Ok(Node::Define { name: name.unwrap_or("{").into(), body })
+                    Ok(Node::Define { name: first_name(literal).into(), body })
                 }
                 _ => Err(self.error(at, "#define is written #define($name)")),
             },
@@ -162,7 +163,7 @@ impl Parser<'_> {
                 let literal: String = self.tokens[from..to].iter().map(with_specials).collect();
                 Ok(Node::Text(literal.into()))
             }
-            _ => Ok(Node::Call(Box::new(Call {
+            _ => Ok(Node::Call(Arc::new(Call {
                 name: name[1..].into(),
                 arguments,
                 body: Some(body),
@@ -183,9 +184,10 @@ impl Parser<'_> {
         let Some(Argument { value: Expression::Word(name), .. }) = arguments.next() else {
             return Err(self.error(at, "#macro is written #macro(name $parameter)"));
         };
-        let parameters = arguments.map(|argument| argument.literal[1..].into()).collect();
+        let parameters = arguments.map(|argument| first_name(&argument.literal).into()).collect();
+        self.names.insert(name.clone());
         if self.profile == Profile::Plain {
-            self.macros.push(Macro { name, parameters, body });
+            self.macros.push(Arc::new(Macro { name, parameters, body }));
         }
         Ok(Node::Text("".into()))
     }
@@ -226,4 +228,20 @@ impl Parser<'_> {
         }
         self.value()
     }
+}
+
+/// What `#define` and `#macro` take for a name of `$name.more`. A formal one,
+/// `${name}`, is one that no reference reaches.
+fn first_name(literal: &str) -> &str {
+    let name = literal.strip_prefix('$').unwrap_or_default();
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let end = name.find(|c| !inside(c)).unwrap_or(name.len());
+    if end == 0 { "{" } else { &name[..end] }
+}
+
+fn is_template(argument: &Expression) -> bool {
+    matches!(
+        argument,
+        Expression::Text(_) | Expression::Interpolated { .. } | Expression::Reference(_)
+    )
 }

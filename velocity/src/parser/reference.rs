@@ -86,16 +86,19 @@ impl Parser<'_> {
     }
 
     /// What the first token's own text says of the reference.
-    fn finish_reference(&self, first: usize, name: usize, steps: Vec<Step>) -> Reference {
-        let token = &self.tokens[first];
+    fn finish_reference(&mut self, first: usize, name: usize, steps: Vec<Step>) -> Reference {
         let root: Box<str> = self.tokens[name].image.as_str().into();
-        let image = token.image.as_str();
-        if image.contains("\\!") {
-            return slashed_bang(image, token.at);
+        let at = self.tokens[first].at;
+        if self.tokens[first].image.contains("\\!") {
+            return slashed_bang(&self.tokens[first].image, at);
         }
+        let image = self.tokens[first].image.clone();
         let slashes = image.len() - image.trim_start_matches('\\').len();
         let dollar = image.rfind('$').unwrap_or(slashes).max(slashes);
         let shown = &image[dollar..];
+        // A literal that this stands in shows it without what led to it.
+        self.tokens[first].image = shown.to_owned();
+        self.tokens[first].at += dollar;
         let quiet = shown.starts_with("$!");
         let escaped = slashes & 1 == 1;
         let literal = format!("{shown}{}", self.images(first + 1, self.index));
@@ -119,7 +122,7 @@ impl Parser<'_> {
             },
         };
         let assigned = shown.get(1..).unwrap_or_default().into();
-        Reference { root, assigned, steps, form, at: offset(token.at) }
+        Reference { root, assigned, steps, form, at: offset(at) }
     }
 }
 
