@@ -1,6 +1,7 @@
 //! Starts the real binary for end-to-end tests, on ports of its own and in a
 //! folder of its own, and stops it when the test is over.
 
+pub mod browser;
 pub mod tls;
 pub mod upstream;
 

@@ -2,10 +2,13 @@
 //!
 //! All of it uses the release profile, so that wasmtime is compiled once.
 
+use std::env;
 use std::process::Stdio;
 
+use mayfly_toolchain::apt;
+
 use crate::host::Host;
-use crate::step::{self, run_with_output, step};
+use crate::step::{self, report, run_with_output, step};
 use crate::{Result, guests, tidy};
 
 /// Runs all, or with filters only the tests whose names hold one of them.
@@ -46,7 +49,22 @@ fn run_all(host: &Host) -> Result {
 fn build(host: &Host) -> Result {
     step("mayfly", || host.build())?;
     guests::handlers(host, &[])?;
-    guests::fixtures(host, &[])
+    guests::fixtures(host, &[])?;
+    step("browser", browser)
+}
+
+/// Debian's Chromium, where it may be installed. Without one the tests that
+/// need it say that they are skipped, and fail where `CI=true`.
+fn browser() -> Result {
+    const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        env::split_paths(&paths).any(|dir| NAMES.iter().any(|name| dir.join(name).is_file()));
+    if !is_there && let Err(reason) = apt::install(&["chromium"], &report) {
+        report(&format!("no chromium, its tests are skipped: {reason}"));
+        report("hint: on Debian: sudo apt-get install chromium");
+    }
+    Ok(())
 }
 
 /// Unit and documentation tests, handlers on the host, end to end. Not a step,
