@@ -217,8 +217,8 @@ pub enum RequestParameter {
 pub struct Model {
     /// Its name, `[models.NAME]`.
     pub name: String,
-    /// All models of the configuration as text: it may refer to any.
-    pub source: Arc<str>,
+    /// All models' schemas by name: it may refer to any.
+    pub schemas: Arc<BTreeMap<String, serde_json::Value>>,
     /// Compiled.
     pub validator: Arc<jsonschema::Validator>,
 }
@@ -231,7 +231,7 @@ impl fmt::Debug for Model {
 
 impl PartialEq for Model {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.source == other.source
+        self.name == other.name && self.schemas == other.schemas
     }
 }
 

@@ -2,13 +2,12 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-method-request-validation.html>
 
+mod messages;
+
 use std::ops::Deref;
 
 use super::{content, error::GatewayError, method_request::MethodRequest};
 use crate::config::{RequestParameter, ValidationConfig, template::Lookup as _};
-
-/// Errors of one body that are told; a body may have one in every line.
-const ERRORS_MAX: usize = 20;
 
 /// A method request that has all that its route asks for.
 pub struct Validated<'g>(MethodRequest<'g>);
@@ -64,14 +63,6 @@ fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<
     let Some(body) = request.body_json() else {
         return Err(GatewayError::InvalidBody(vec!["the body is not JSON".to_owned()]));
     };
-    let errors: Vec<String> = model
-        .validator
-        .iter_errors(body)
-        .take(ERRORS_MAX)
-        .map(|error| match error.instance_path().as_str() {
-            "" => error.to_string(),
-            path => format!("{path}: {error}"),
-        })
-        .collect();
+    let errors = messages::messages(model, body);
     if errors.is_empty() { Ok(()) } else { Err(GatewayError::InvalidBody(errors)) }
 }

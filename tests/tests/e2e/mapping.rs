@@ -282,10 +282,13 @@ required_parameters = ["method.request.path.id", "method.request.querystring.q",
         assert_eq!((answer.status, answer.json()), (400, json!({ "message": message })), "{path}");
     }
     for (body, why) in [
-        ("{}", "\"name\" is a required property"),
-        (r#"{"name": ""}"#, "/name: "),
-        (r#"{"name": "Rex", "age": 0}"#, "/age: "),
-        ("[]", "not of type \"object\""),
+        ("{}", r#"[object has missing required properties (["name"])]"#),
+        (r#"{"name": ""}"#, r#"[string "" is too short (length: 0, required minimum: 1)]"#),
+        (
+            r#"{"name": "Rex", "age": 0}"#,
+            "[numeric instance is not strictly greater than the required minimum 0]",
+        ),
+        ("[]", r#"(array) does not match any allowed primitive type (allowed: ["object"])]"#),
         ("no JSON", "the body is not JSON"),
         ("", "the body is not JSON"),
     ] {

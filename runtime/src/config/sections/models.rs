@@ -22,7 +22,7 @@ use crate::{
 pub struct Models(BTreeMap<String, Option<Model>>);
 
 /// Where `$ref` finds other models: no schema is fetched from anywhere.
-struct Local(BTreeMap<String, Value>);
+struct Local(Arc<BTreeMap<String, Value>>);
 
 impl Retrieve for Local {
     fn retrieve(
@@ -66,20 +66,20 @@ impl Models {
             }
         }
         // Any may refer to any: a change of one is a change of all.
-        let source: Arc<str> = format!("{schemas:?}").into();
+        let schemas = Arc::new(schemas);
         let compiled = entries.iter().map(|Entry { name, value }| {
             let schema = schemas.get(name.text);
             let validator = schema.map(|schema| {
                 jsonschema::options()
                     .with_draft(Draft::Draft4)
-                    .with_retriever(Local(schemas.clone()))
+                    .with_retriever(Local(Arc::clone(&schemas)))
                     .build(schema)
                     .map_err(|error| error.to_string())
             });
             let model = match validator {
                 Some(Ok(validator)) => Some(Model {
                     name: name.text.to_owned(),
-                    source: Arc::clone(&source),
+                    schemas: Arc::clone(&schemas),
                     validator: Arc::new(validator),
                 }),
                 Some(Err(error)) => {
