@@ -22,6 +22,7 @@ pub static ROOT: Section = Section {
         "stage_prefix",
         "drop_in",
         "binary_media_types",
+        "minimum_compression_size",
         "cors",
         "gateway_responses",
         "models",

@@ -60,6 +60,8 @@ pub struct Config {
     pub drop_in: bool,
     /// Content types whose bodies are bytes, not text.
     pub binary_media_types: BinaryMediaTypes,
+    /// Answers of a REST API that have as many bytes are compressed.
+    pub minimum_compression_size: Option<usize>,
     /// CORS for the whole API.
     pub cors: Option<CorsConfig>,
     /// `[gateway_responses.TYPE]`: what the gateway itself answers.

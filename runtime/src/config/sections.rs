@@ -103,6 +103,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
         binary_media_types: api::binary_media_types(root, kind),
+        minimum_compression_size: api::minimum_compression_size(root, kind),
         cors: cors::cors(root),
         gateway_responses: gateway_responses::gateway_responses(root, kind),
         routes: routes::routes(root, kind, limits.integration_timeout, &models),

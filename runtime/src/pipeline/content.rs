@@ -26,7 +26,7 @@ pub fn essence(headers: &HeaderMap) -> String {
 /// Whether a function sees the body as text. A REST API takes every body for
 /// text unless told otherwise, an HTTP API only types that it knows.
 pub fn is_text(request: &MethodRequest<'_>) -> bool {
-    let essence = essence(request.headers);
+    let essence = essence(&request.headers);
     match request.kind() {
         ApiKind::Rest => !request.gateway.config.binary_media_types.contains(&essence),
         ApiKind::Http => is_text_type(&essence),
@@ -68,7 +68,7 @@ impl Conversion {
     /// Of a request's body.
     pub fn of_request(request: &MethodRequest<'_>, handling: Option<ContentHandling>) -> Self {
         let is_binary =
-            request.gateway.config.binary_media_types.contains(&essence(request.headers));
+            request.gateway.config.binary_media_types.contains(&essence(&request.headers));
         match (is_binary, handling) {
             (true, Some(ContentHandling::ConvertToText)) => Self::Encode,
             (true, _) => Self::Bytes,
@@ -87,7 +87,7 @@ impl Conversion {
         let is_binary = types.contains(&essence(answer));
         let to_bytes = match handling {
             Some(handling) => handling == ContentHandling::ConvertToBinary,
-            None => wants_bytes(types, request.headers),
+            None => wants_bytes(types, &request.headers),
         };
         match (is_binary, to_bytes) {
             (true, true) => Self::Bytes,

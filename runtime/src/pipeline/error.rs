@@ -69,6 +69,9 @@ pub enum GatewayError {
     /// No template is for the body's content type, and it may not pass.
     #[error("no request template is for the content type {0:?}")]
     UnsupportedMediaType(String),
+    /// The body's coding is not known, or not what the body is in.
+    #[error("{0}")]
+    UnsupportedEncoding(String),
     /// A mapping template failed, or made what cannot be used.
     #[error("{0}")]
     Mapping(String),
@@ -181,7 +184,7 @@ impl GatewayError {
             (Self::InvalidBody(_) | Self::MissingParameters(_), _) => {
                 (S::BAD_REQUEST, "Invalid request body", "BadRequestException")
             }
-            (Self::UnsupportedMediaType(_), _) => {
+            (Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_), _) => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type", "BadRequestException")
             }
             (Self::Mapping(_), _) => {
@@ -209,7 +212,9 @@ impl GatewayError {
             Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
             Self::MissingParameters(_) => "BAD_REQUEST_PARAMETERS",
             Self::InvalidBody(_) => "BAD_REQUEST_BODY",
-            Self::UnsupportedMediaType(_) => "UNSUPPORTED_MEDIA_TYPE",
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding(_) => {
+                "UNSUPPORTED_MEDIA_TYPE"
+            }
             Self::Mapping(_) => "API_CONFIGURATION_ERROR",
             Self::Integration(_) | Self::Malformed(_) | Self::Upstream(_) => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",

@@ -66,7 +66,7 @@ pub fn proxied(
     });
     let query: Vec<Cow<'_, str>> = own.map(Cow::Borrowed).chain(mapped.pairs()).collect();
     let builder = builder(request, config, &mapped, &query)?;
-    let mut headers = request.headers.clone();
+    let mut headers = HeaderMap::clone(&request.headers);
     if let Some(named) = request.header_text(header::CONNECTION) {
         for name in named.split(',').map(str::trim) {
             headers.remove(name);

@@ -114,7 +114,7 @@ fn body(
 ) -> Result<(Bytes, RequestOverride), GatewayError> {
     let conversion = Conversion::of_request(request, mapped.content_handling);
     let text = conversion.before(&request.body);
-    let essence = content::essence(request.headers);
+    let essence = content::essence(&request.headers);
     let found = mapped.request_templates.iter().find(|(own, _)| *own == essence);
     let passes = match mapped.passthrough {
         Passthrough::WhenNoMatch => true,

@@ -166,7 +166,7 @@ fn remap(headers: &mut HeaderMap, kind: ApiKind) {
 /// for a client that wants one of them.
 fn decodes(request: &MethodRequest<'_>) -> bool {
     let types = &request.gateway.config.binary_media_types;
-    types.0.is_empty() || content::wants_bytes(types, request.headers)
+    types.0.is_empty() || content::wants_bytes(types, &request.headers)
 }
 
 /// The server writes them itself.

@@ -55,7 +55,7 @@ pub fn into_response(
             None => "the default, without a pattern".to_owned(),
         };
         let of = selector.as_deref().map_or_else(String::new, |text| format!(" for {text:?}"));
-        let template = match accepted(&selected.templates, request.headers) {
+        let template = match accepted(&selected.templates, &request.headers) {
             Some(name) => format!("template for {name}"),
             None => "no template: the body passes as it is".to_owned(),
         };
@@ -111,7 +111,7 @@ fn respond(
     let text = conversion.before(&answer.body);
     let mut status = selected.status;
     let mut headers = HeaderMap::new();
-    let content_type = accepted(&selected.templates, request.headers);
+    let content_type = accepted(&selected.templates, &request.headers);
     // An endpoint's own type counts only where it is mapped.
     let name = content_type.unwrap_or("application/json");
     if let Ok(value) = HeaderValue::from_str(name) {

@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
 
-use super::{Connection, Exchange, Matched, error::GatewayError};
+use super::{Connection, Exchange, Matched, compression, error::GatewayError};
 use crate::{
     config::{ApiKind, template::Lookup},
     gateway::{Gateway, Route},
@@ -30,7 +30,7 @@ pub struct MethodRequest<'g> {
     pub raw_query: &'g str,
     /// Names and values, decoded, in the order they came.
     pub query: Vec<(String, String)>,
-    pub headers: &'g HeaderMap,
+    pub headers: Cow<'g, HeaderMap>,
     /// The whole body; empty where it passes through.
     pub body: Bytes,
     /// Whether bodies pass through, the request's and the answer's.
@@ -58,11 +58,19 @@ impl<'g> MethodRequest<'g> {
         let max = gateway.config.limits.body_bytes_max;
         let idle = gateway.config.server.pools.body_idle_timeout;
         let declared = declared_length(&parts.headers);
+        let mut headers = Cow::Borrowed(&parts.headers);
         let (body, stream) = match streams {
             true if declared.is_none_or(|length| length <= max) => {
                 (Bytes::new(), Some(bounded(body, Some(max), idle)))
             }
-            _ => (read_body(body, &parts.headers, max, idle).await?, None),
+            _ => {
+                let mut body = read_body(body, &parts.headers, max, idle).await?;
+                // Only a REST API looks into what does not pass through.
+                if gateway.config.kind == ApiKind::Rest && !matched.route.streams {
+                    body = compression::decompress(body, &mut headers, max).await?;
+                }
+                (body, None)
+            }
         };
         let raw_query = parts.uri.query().unwrap_or_default();
         Ok(Self {
@@ -75,7 +83,7 @@ impl<'g> MethodRequest<'g> {
             path: parts.uri.path(),
             raw_query,
             query: parse_query(raw_query),
-            headers: &parts.headers,
+            headers,
             body,
             streams,
             stream: std::sync::Mutex::new(stream),
@@ -90,7 +98,7 @@ impl<'g> MethodRequest<'g> {
 
     /// A header's text.
     pub fn header_text(&self, name: impl header::AsHeaderName) -> Option<Cow<'_, str>> {
-        header_text(self.headers, name)
+        header_text(&self.headers, name)
     }
 
     /// The protocol as events name it.
@@ -108,7 +116,7 @@ impl<'g> MethodRequest<'g> {
             method: self.method,
             version: self.version,
             path: self.path,
-            headers: self.headers,
+            headers: &self.headers,
         }
     }
 

@@ -9,6 +9,7 @@
 //! is written on every exit.
 
 mod access;
+mod compression;
 mod content;
 mod cors;
 pub mod error;
@@ -196,7 +197,8 @@ where
     let latency = called.elapsed();
     let answer = integration_response::Answered::of(answer, &request)?;
     trace.integration_answer(&answer.answer, latency);
-    integration_response::into_response(answer, &request, trace)
+    let response = integration_response::into_response(answer, &request, trace)?;
+    Ok(compression::compress(&request, response).await)
 }
 
 impl<'g> Matched<'g> {

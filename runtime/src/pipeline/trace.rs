@@ -58,7 +58,7 @@ impl Trace {
             if !request.raw_query.is_empty() {
                 text.push_str(&format!("?{}", request.raw_query));
             }
-            text.push_str(&headers(request.headers));
+            text.push_str(&headers(&request.headers));
             text.push_str(&body(&request.body));
             text
         });
@@ -67,7 +67,7 @@ impl Trace {
     pub(super) fn validated(&mut self, request: &MethodRequest<'_>) {
         let Some(validation) = &request.matched.route.validation else { return };
         self.note("request validation", || {
-            let essence = content::essence(request.headers);
+            let essence = content::essence(&request.headers);
             let model = validation.models.iter().find(|(own, _)| *own == essence);
             let model = match model {
                 Some((_, model)) => format!("model {}", model.name),

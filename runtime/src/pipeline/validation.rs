@@ -55,7 +55,7 @@ fn check_parameters(
 }
 
 fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<(), GatewayError> {
-    let essence = content::essence(request.headers);
+    let essence = content::essence(&request.headers);
     // A type that has no model is not checked.
     let Some((_, model)) = config.models.iter().find(|(own, _)| *own == essence) else {
         return Ok(());

@@ -4,6 +4,7 @@
 mod answers;
 mod browser;
 mod cli;
+mod compression;
 mod cors;
 mod events;
 mod http;

@@ -11,6 +11,8 @@ use crate::config::{
 
 const NAME_CHARS_MAX: usize = 64;
 const STAGE_CHARS_MAX: usize = 128;
+/// The service's bound.
+const COMPRESSION_BYTES_MAX: u64 = 10_485_760;
 
 pub fn name(root: &Table<'_>) -> String {
     let Some(given) = root.string("name") else { return "mayfly".to_owned() };
@@ -94,6 +96,18 @@ pub fn binary_media_types(root: &Table<'_>, kind: ApiKind) -> BinaryMediaTypes {
         types.push(own);
     }
     BinaryMediaTypes(types)
+}
+
+/// `minimum_compression_size`, in bytes.
+pub fn minimum_compression_size(root: &Table<'_>, kind: ApiKind) -> Option<usize> {
+    let given = root.take("minimum_compression_size")?;
+    if kind == ApiKind::Http {
+        let hint = "write kind = \"rest\": an HTTP API leaves compressing to its integrations";
+        given.problem("an HTTP API has no minimum_compression_size", hint);
+    }
+    let hint = "the least bytes of an answer that is compressed; 0 for any answer";
+    let bytes = given.integer(0..=COMPRESSION_BYTES_MAX, hint)?;
+    usize::try_from(bytes).ok()
 }
 
 fn check_stage_name(root: &Table<'_>, name: &str, at: usize, kind: ApiKind) {
