@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -129,11 +129,30 @@ pub struct Access<'a> {
     pub started: Instant,
     /// The client's address.
     pub client: std::net::IpAddr,
+    /// A line in the configuration's own format instead.
+    pub line: Option<Vec<LinePiece>>,
+    /// Whether it is logged why the response's body ended too early.
+    pub logs_errors: bool,
+}
+
+/// A piece of a line in a format of the configuration's, without control
+/// characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinePiece {
+    /// What was known when the response's head was.
+    Text(String),
+    /// The length of the response's body.
+    ResponseLength,
+    /// The milliseconds until the response's end.
+    ResponseLatency,
 }
 
 impl Access<'_> {
     /// Writes the line; `bytes` is the length of the response's body.
     pub fn log(&self, bytes: usize) {
+        if let Some(pieces) = &self.line {
+            return self.log_line(pieces, bytes);
+        }
         tracing::info!(
             request_id = &*self.request_id,
             route = &*self.route,
@@ -147,6 +166,24 @@ impl Access<'_> {
         );
     }
 
+    /// A line that some other program reads: nothing stands before it, and no
+    /// filter applies.
+    fn log_line(&self, pieces: &[LinePiece], bytes: usize) {
+        let mut line = String::new();
+        for piece in pieces {
+            match piece {
+                LinePiece::Text(text) => line.push_str(text),
+                LinePiece::ResponseLength => line.push_str(&bytes.to_string()),
+                LinePiece::ResponseLatency => {
+                    line.push_str(&self.started.elapsed().as_millis().to_string());
+                }
+            }
+        }
+        line.push('\n');
+        // Where standard error is closed there is nobody to tell.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+
     /// The same, for a line that is written later.
     pub fn into_owned(self) -> Access<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
@@ -158,8 +195,17 @@ impl Access<'_> {
             status: self.status,
             started: self.started,
             client: self.client,
+            line: self.line,
+            logs_errors: self.logs_errors,
         }
     }
+}
+
+/// Writes one step of the work on a request. Its further lines are indented,
+/// so that none of them looks like one of ours.
+pub fn step(request_id: &str, stage: &str, text: &str) {
+    let text = text.replace('\n', "\n    ");
+    tracing::info!(request_id, "{stage}: {}", Printable(&text));
 }
 
 #[cfg(test)]

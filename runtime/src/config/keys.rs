@@ -48,7 +48,10 @@ pub static CORS: Section = Section {
     ],
 };
 
-pub static STAGE: Section = Section { title: "[stages.NAME]", keys: &["variables", "canary"] };
+pub static STAGE: Section = Section {
+    title: "[stages.NAME]",
+    keys: &["variables", "logging", "data_trace", "access_log", "canary"],
+};
 
 pub static CANARY: Section =
     Section { title: "[stages.NAME.canary]", keys: &["percent", "variables"] };

@@ -5,6 +5,7 @@
 //! a [`Config`] only when there is none. Request-time code sees the checked
 //! types of this page, never the text or the raw tables behind it.
 
+mod access_log;
 mod function_name;
 mod keys;
 mod read;
@@ -30,6 +31,7 @@ use crate::{
     mapping::{self, MappingTemplate},
     router::RouteKey,
 };
+pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use function_name::FunctionName;
 pub use sections::{function_name, load};
 use template::{JsonTemplate, TextTemplate};
@@ -134,6 +136,12 @@ pub enum PayloadFormat {
 pub struct StageConfig {
     /// Stage variables, as the event's `stageVariables` hands them over.
     pub variables: BTreeMap<String, String>,
+    /// What is logged of the work on a request.
+    pub logging: LoggingLevel,
+    /// Whether bodies are logged too.
+    pub data_trace: bool,
+    /// The access log's lines; none for Mayfly's own.
+    pub access_log: Option<AccessLogFormat>,
     /// A release that some of the requests try out.
     pub canary: Option<CanaryConfig>,
 }
@@ -145,6 +153,18 @@ pub struct CanaryConfig {
     pub percent: f64,
     /// Stage variables in place of the stage's own.
     pub variables: BTreeMap<String, String>,
+}
+
+/// How much execution logging there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoggingLevel {
+    /// None.
+    Off,
+    /// Why requests failed.
+    #[default]
+    Error,
+    /// Each step of each request.
+    Info,
 }
 
 /// Limits on every request, whatever its route.

@@ -244,6 +244,18 @@ impl GatewayError {
         }
     }
 
+    /// What is wrong with the integration, where that is why.
+    pub fn integration_error(&self) -> Option<String> {
+        match self {
+            Self::Integration(_)
+            | Self::Malformed(_)
+            | Self::Upstream(_)
+            | Self::IntegrationTimeout(_)
+            | Self::Throttled(_) => Some(self.to_string()),
+            _ => None,
+        }
+    }
+
     /// Writes the reason, which the client is not told.
     pub fn log(&self, request_id: &str, route: &str) {
         match self {

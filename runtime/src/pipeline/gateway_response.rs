@@ -14,7 +14,10 @@ use super::{
     mapped_response::accepted,
     method_request::About,
 };
-use crate::{config::GatewayResponseConfig, mapping::Variables};
+use crate::{
+    config::{GatewayResponseConfig, LoggingLevel},
+    mapping::Variables,
+};
 
 /// The response to an error.
 pub fn respond(error: &GatewayError, about: &About<'_>) -> Response<Bytes> {
@@ -64,6 +67,7 @@ fn apply(
                 }
             }
             // What went wrong first is still answered, in the service's words.
+            Err(reason) if about.exchange.stage.logging() == LoggingLevel::Off => drop(reason),
             Err(reason) => {
                 let kind = error.response_type();
                 tracing::error!("the template of the gateway response {kind}: {reason}");

@@ -121,7 +121,7 @@ fn body(
         Passthrough::WhenNoTemplates => mapped.request_templates.is_empty(),
         Passthrough::Never => false,
     };
-    trace.note("request template", || match found {
+    trace.note("request template", |_| match found {
         Some((own, _)) => format!("that for {own}"),
         None if passes => format!("none for {essence}: the body goes on as it is"),
         None => format!("none for {essence}, and passthrough_behavior forbids to go on without"),

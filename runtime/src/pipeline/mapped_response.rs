@@ -49,7 +49,7 @@ pub fn into_response(
         let selector = selector.as_deref().unwrap_or("success");
         GatewayError::Mapping(format!("no integration response is selected by {selector:?}"))
     })?;
-    trace.note("selected response", || {
+    trace.note("selected response", |_| {
         let by = match &selected.pattern {
             Some(pattern) => format!("pattern {:?}", pattern.text),
             None => "the default, without a pattern".to_owned(),

@@ -27,19 +27,18 @@ mod validation;
 
 use std::{
     net::SocketAddr,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use uuid::Uuid;
 
 use crate::{
-    config::ApiKind,
-    gateway::{Gateway, Route},
-    integration::{self, AnswerBody},
-    telemetry::Access,
+    config::{ApiKind, LoggingLevel, MappedTarget},
+    gateway::{Gateway, Route, Target},
+    integration::{self, AnswerBody, IntegrationAnswer, IntegrationError},
 };
 use error::GatewayError;
 use method_request::{About, MethodRequest};
@@ -98,6 +97,44 @@ impl<'g> Exchange<'g> {
     }
 }
 
+/// What becomes known of a request on its way, for the access log.
+#[derive(Default)]
+pub struct Course<'g> {
+    /// The route that took it.
+    pub route: Option<&'g Route>,
+    /// The integration that was called.
+    pub integration: Option<Integrated>,
+    /// Why the gateway itself answered.
+    pub error: Option<GatewayError>,
+}
+
+/// What is known of an integration that was called.
+pub struct Integrated {
+    /// How long it took.
+    pub latency: Duration,
+    /// The status of the service: the endpoint's, or Lambda's own.
+    pub service_status: Option<StatusCode>,
+    /// The status that the function answered.
+    pub own_status: Option<StatusCode>,
+}
+
+impl Integrated {
+    fn of(
+        answer: &Result<IntegrationAnswer, IntegrationError>,
+        latency: Duration,
+        request: &MethodRequest<'_>,
+    ) -> Self {
+        let status = match (&request.matched.route.target, answer) {
+            (_, Err(_)) | (Target::Mock(_), _) => None,
+            (_, Ok(IntegrationAnswer::Http { status, .. })) => Some(*status),
+            (Target::Mapped(mapped), _) if mapped.target == MappedTarget::Mock => None,
+            // A function that was invoked, whatever it answered.
+            (_, Ok(IntegrationAnswer::Payload(_))) => Some(StatusCode::OK),
+        };
+        Self { latency, service_status: status, own_status: status }
+    }
+}
+
 const TRACE_ID: &str = "x-amzn-trace-id";
 
 /// An id in the form of `JKJaXmPLvHcESHA=`.
@@ -129,41 +166,42 @@ where
     let kind = gateway.config.kind;
     let exchange = Exchange::new(gateway, &parts);
 
-    let mut route = None;
+    let mut logged = Trace::of_stage(&exchange);
+    // A test's steps are its own, and nobody's access is logged.
+    let (trace, access_log) = match trace {
+        Trace::Off => (&mut logged, exchange.stage.access_log()),
+        tested => (tested, None),
+    };
+
+    let mut course = Course::default();
     let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
     let outcome = match preflight {
         Some(answer) => Ok(answer),
-        None => run(gateway, connection, &parts, body, &exchange, &mut route, trace).await,
+        None => run(gateway, connection, &parts, body, &exchange, &mut course, trace).await,
     };
-    let key = route.map_or("-", |route: &Route| &route.key);
+    let about = About {
+        gateway,
+        connection,
+        exchange: &exchange,
+        route: course.route,
+        method: &parts.method,
+        version: parts.version,
+        path: parts.uri.path(),
+        headers: &parts.headers,
+    };
     let mut response = outcome.unwrap_or_else(|error| {
-        error.log(&exchange.request_id, key);
-        trace.note("gateway response", || error.to_string());
-        let about = About {
-            gateway,
-            connection,
-            exchange: &exchange,
-            route,
-            method: &parts.method,
-            version: parts.version,
-            path: parts.uri.path(),
-            headers: &parts.headers,
-        };
-        gateway_response::respond(&error, &about).map(AnswerBody::from)
+        if exchange.stage.logging() != LoggingLevel::Off {
+            error.log(&exchange.request_id, course.route.map_or("-", |route| &route.key));
+        }
+        trace.note("gateway response", |_| error.to_string());
+        let response = gateway_response::respond(&error, &about);
+        course.error = Some(error);
+        response.map(AnswerBody::from)
     });
     cors::finish(gateway, &parts, &mut response);
     identify(kind, &exchange, &mut response);
     trace.response("method response", &response);
-
-    let access = Access {
-        request_id: exchange.request_id.as_str().into(),
-        method: parts.method.as_str().into(),
-        path: parts.uri.path().into(),
-        route: key.into(),
-        status: response.status().as_u16(),
-        started,
-        client: connection.client.ip(),
-    };
+    let access = access::record(&about, &course, access_log, response.status(), started);
     response.map(|body| access::log(access, body))
 }
 
@@ -173,7 +211,7 @@ async fn run<'g, B>(
     parts: &Parts,
     body: B,
     exchange: &Exchange<'_>,
-    route: &mut Option<&'g Route>,
+    course: &mut Course<'g>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError>
 where
@@ -181,10 +219,10 @@ where
     B::Error: std::error::Error,
 {
     let matched = Matched::find(gateway, parts, exchange)?;
-    *route = Some(matched.route);
+    course.route = Some(matched.route);
     trace.matched(&matched, &exchange.stage);
     // What is looked at is read.
-    let streams = matched.route.streams && matches!(trace, Trace::Off);
+    let streams = matched.route.streams && !matches!(trace, Trace::On(_));
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
     trace.method_request(&request);
@@ -195,9 +233,13 @@ where
     let called = Instant::now();
     let answer = integration::call(integration_request, request.matched.route.timeout).await;
     let latency = called.elapsed();
+    let integration = course.integration.insert(Integrated::of(&answer, latency, &request));
     let answer = integration_response::Answered::of(answer, &request)?;
     trace.integration_answer(&answer.answer, latency);
     let response = integration_response::into_response(answer, &request, trace)?;
+    if let Target::Function { .. } = request.matched.route.target {
+        integration.own_status = Some(response.status());
+    }
     Ok(compression::compress(&request, response).await)
 }
 

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use uuid::Uuid;
 
 use crate::{
-    config::{ApiKind, Config, StageConfig},
+    config::{AccessLogFormat, ApiKind, Config, LoggingLevel, StageConfig},
     gateway::Gateway,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 pub struct Stage<'g> {
     /// Its name.
     pub name: &'g str,
+    /// Its configuration; none where it has none.
+    pub config: Option<&'g StageConfig>,
     /// Its variables, with the canary's in place of its own.
     pub variables: Cow<'g, BTreeMap<String, String>>,
     /// Whether the canary takes the request; none where the stage has no canary.
@@ -34,9 +36,19 @@ impl<'g> Stage<'g> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let stage = config.stages.get(name);
         let variables = Cow::Borrowed(stage.map_or(&NONE, |stage| &stage.variables));
-        let mut found = Self { name, variables, is_canary: None };
+        let mut found = Self { name, config: stage, variables, is_canary: None };
         found.release(stage, id);
         (found, below)
+    }
+
+    /// How much execution logging it has.
+    pub fn logging(&self) -> LoggingLevel {
+        self.config.map(|config| config.logging).unwrap_or_default()
+    }
+
+    /// The format of its access log, where that is not our own.
+    pub fn access_log(&self) -> Option<&'g AccessLogFormat> {
+        self.config.and_then(|config| config.access_log.as_ref())
     }
 
     fn release(&mut self, stage: Option<&'g StageConfig>, id: Uuid) {

@@ -1,13 +1,30 @@
-//! What each stage of one request saw, for `mayfly test`. Off, it costs a
-//! comparison.
+//! What each stage of one request saw, for `mayfly test` and for execution
+//! logs. Off, it costs a comparison.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response, header};
 
-use super::{Matched, content, method_request::MethodRequest, stage::Stage};
-use crate::integration::{AnswerBody, IntegrationAnswer, IntegrationRequest};
+use super::{Exchange, Matched, content, method_request::MethodRequest, stage::Stage};
+use crate::{
+    config::LoggingLevel,
+    integration::{AnswerBody, IntegrationAnswer, IntegrationRequest},
+    telemetry,
+};
+
+/// What is logged of one body, in bytes: as much as the service logs.
+const LOGGED_BYTES_MAX: usize = 1024;
+
+/// Headers whose values are in no log.
+const SECRETS: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
+    header::COOKIE,
+    header::SET_COOKIE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-amz-security-token"),
+];
 
 /// One stage's line of the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,25 +35,57 @@ pub struct Step {
     pub text: String,
 }
 
-/// Keeps steps, or nothing.
+/// Keeps steps, writes them, or neither.
 #[derive(Debug, Default)]
 pub enum Trace {
-    /// Nothing is kept.
+    /// Neither.
     #[default]
     Off,
     /// What has been kept so far.
     On(Vec<Step>),
+    /// Each step is a line of the log.
+    Log {
+        /// The request's id.
+        request_id: String,
+        /// Whether bodies are in it.
+        bodies: bool,
+    },
+}
+
+/// How much of a step is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Everything, to the one who made the request.
+    Whole,
+    /// The beginning of bodies, no secrets.
+    Logged,
+    /// No bodies, no secrets.
+    Heads,
 }
 
 impl Trace {
-    pub(super) fn note(&mut self, stage: &'static str, text: impl FnOnce() -> String) {
-        if let Self::On(steps) = self {
-            steps.push(Step { stage, text: text() });
+    /// What the stage's execution log wants.
+    pub(super) fn of_stage(exchange: &Exchange<'_>) -> Self {
+        if exchange.stage.logging() != LoggingLevel::Info {
+            return Self::Off;
+        }
+        let bodies = exchange.stage.config.is_some_and(|config| config.data_trace);
+        Self::Log { request_id: exchange.request_id.clone(), bodies }
+    }
+
+    pub(super) fn note(&mut self, stage: &'static str, text: impl FnOnce(Detail) -> String) {
+        match self {
+            Self::Off => {}
+            Self::On(steps) => steps.push(Step { stage, text: text(Detail::Whole) }),
+            Self::Log { request_id, bodies } => {
+                let detail = if *bodies { Detail::Logged } else { Detail::Heads };
+                telemetry::step(request_id, stage, &text(detail));
+            }
         }
     }
 
     pub(super) fn matched(&mut self, matched: &Matched<'_>, stage: &Stage<'_>) {
-        self.note("route", || {
+        self.note("route", |_| {
             let mut text = format!("{} (resource {})", matched.route.key, matched.route.resource);
             text.push_str(&format!("\nstage {}", stage.name));
             if stage.is_canary == Some(true) {
@@ -53,20 +102,20 @@ impl Trace {
     }
 
     pub(super) fn method_request(&mut self, request: &MethodRequest<'_>) {
-        self.note("method request", || {
+        self.note("method request", |detail| {
             let mut text = format!("{} {}", request.method, request.path);
             if !request.raw_query.is_empty() {
                 text.push_str(&format!("?{}", request.raw_query));
             }
-            text.push_str(&headers(&request.headers));
-            text.push_str(&body(&request.body));
+            text.push_str(&headers(&request.headers, detail));
+            text.push_str(&body(&request.body, detail));
             text
         });
     }
 
     pub(super) fn validated(&mut self, request: &MethodRequest<'_>) {
         let Some(validation) = &request.matched.route.validation else { return };
-        self.note("request validation", || {
+        self.note("request validation", |_| {
             let essence = content::essence(&request.headers);
             let model = validation.models.iter().find(|(own, _)| *own == essence);
             let model = match model {
@@ -78,59 +127,82 @@ impl Trace {
     }
 
     pub(super) fn integration_request(&mut self, request: &IntegrationRequest<'_>) {
-        self.note("integration request", || match request {
+        self.note("integration request", |detail| match request {
             IntegrationRequest::Function { function, invocation } => {
-                format!("function {}\n{}", function.name, pretty(&invocation.event))
+                format!("function {}\n{}", function.name, payload(&invocation.event, detail))
             }
-            IntegrationRequest::Echo { payload } => format!("mock\n{}", pretty(payload)),
+            IntegrationRequest::Echo { payload: text } => {
+                format!("mock\n{}", payload(text, detail))
+            }
             IntegrationRequest::Mock { .. } => "mock".to_owned(),
             IntegrationRequest::Http { request, .. } => {
-                let body = answer_body(request.body());
-                let headers = headers(request.headers());
+                let body = answer_body(request.body(), detail);
+                let headers = headers(request.headers(), detail);
                 format!("{} {}{headers}{body}", request.method(), request.uri())
             }
         });
     }
 
     pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer, latency: Duration) {
-        self.note("integration response", || match answer {
-            IntegrationAnswer::Payload(text) => pretty(text),
+        self.note("integration response", |detail| match answer {
+            IntegrationAnswer::Payload(text) => payload(text, detail),
             IntegrationAnswer::Http { status, headers: map, body: bytes } => {
-                format!("{status}{}{}", headers(map), answer_body(bytes))
+                format!("{status}{}{}", headers(map, detail), answer_body(bytes, detail))
             }
         });
-        self.note("integration latency", || format!("{:.1} ms", latency.as_secs_f64() * 1000.0));
+        self.note("integration latency", |_| format!("{:.1} ms", latency.as_secs_f64() * 1000.0));
     }
 
     pub(super) fn response(&mut self, stage: &'static str, response: &Response<AnswerBody>) {
-        self.note(stage, || {
+        self.note(stage, |detail| {
             format!(
                 "{}{}{}",
                 response.status(),
-                headers(response.headers()),
-                answer_body(response.body())
+                headers(response.headers(), detail),
+                answer_body(response.body(), detail)
             )
         });
     }
 }
 
-fn headers(headers: &HeaderMap) -> String {
+fn headers(headers: &HeaderMap, detail: Detail) -> String {
     headers
         .iter()
-        .map(|(name, value)| format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+        .map(|(name, value)| match detail {
+            Detail::Logged | Detail::Heads if SECRETS.contains(name) => format!("\n{name}: ***"),
+            _ => format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())),
+        })
         .collect()
 }
 
-fn answer_body(answer: &AnswerBody) -> String {
-    answer.whole().map_or_else(|| "\n\n(a body that is passed on as it comes)".to_owned(), body)
+fn answer_body(answer: &AnswerBody, detail: Detail) -> String {
+    let passes = || "\n\n(a body that is passed on as it comes)".to_owned();
+    answer.whole().map_or_else(passes, |bytes| body(bytes, detail))
 }
 
-fn body(bytes: &Bytes) -> String {
+fn body(bytes: &Bytes, detail: Detail) -> String {
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => String::new(),
-        Ok(text) => format!("\n\n{text}"),
+        Ok(_) if detail == Detail::Heads => format!("\n\n({} bytes)", bytes.len()),
+        Ok(text) => format!("\n\n{}", shortened(text, detail)),
         Err(_) => format!("\n\n({} bytes that are not text)", bytes.len()),
     }
+}
+
+fn payload(json: &str, detail: Detail) -> String {
+    match detail {
+        Detail::Whole => pretty(json),
+        Detail::Logged => shortened(json, detail),
+        Detail::Heads => format!("({} bytes)", json.len()),
+    }
+}
+
+fn shortened(text: &str, detail: Detail) -> String {
+    if detail == Detail::Whole || text.len() <= LOGGED_BYTES_MAX {
+        return text.to_owned();
+    }
+    let shown = &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)];
+    format!("{shown}[truncated, {} bytes]", text.len())
 }
 
 fn pretty(json: &str) -> String {

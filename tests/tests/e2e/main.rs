@@ -9,6 +9,7 @@ mod cors;
 mod events;
 mod http;
 mod limits;
+mod logging;
 mod mapping;
 mod mocks;
 mod reload;

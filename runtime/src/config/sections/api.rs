@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::templates::is_content_type;
 use crate::config::{
-    ApiKind, BinaryMediaTypes, CanaryConfig, Overrides, StageConfig,
+    AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, Overrides, StageConfig,
     keys::{CANARY, STAGE},
     read::{Entry, Table, Value},
 };
@@ -130,12 +130,36 @@ fn stage_name_problem(name: &str, kind: ApiKind) -> Option<String> {
     }
 }
 
-/// Names and values of stage variables are held to what API Gateway accepts,
-/// so that what works here works there.
 fn stage(entry: &Entry<'_>) -> StageConfig {
     let Some(table) = entry.value.table(&STAGE) else { return StageConfig::default() };
-    let canary = table.take("canary").and_then(|value| canary(&value));
-    StageConfig { variables: variables(&table), canary }
+    let levels =
+        [("OFF", LoggingLevel::Off), ("ERROR", LoggingLevel::Error), ("INFO", LoggingLevel::Info)];
+    let logging = table.choice("logging", &levels).unwrap_or_default();
+    let at = table.key_at("data_trace");
+    let data_trace = table.boolean("data_trace", false);
+    if data_trace && logging != LoggingLevel::Info {
+        let message = format!("{}.data_trace needs logging = \"INFO\"", entry.value.path);
+        table.source.problem(at, message, "it adds bodies to the steps that INFO logs");
+    }
+    StageConfig {
+        variables: variables(&table),
+        logging,
+        data_trace,
+        access_log: access_log(&table),
+        canary: table.take("canary").and_then(|value| canary(&value)),
+    }
+}
+
+fn access_log(table: &Table<'_>) -> Option<AccessLogFormat> {
+    let given = table.take("access_log")?;
+    let text = given.string()?;
+    match AccessLogFormat::parse(text.text) {
+        Ok(format) => Some(format),
+        Err((message, hint)) => {
+            given.problem(format!("{} {message}", given.path), hint);
+            None
+        }
+    }
 }
 
 fn canary(value: &Value<'_>) -> Option<CanaryConfig> {
@@ -147,6 +171,8 @@ fn canary(value: &Value<'_>) -> Option<CanaryConfig> {
     Some(CanaryConfig { percent: percent.number(0.0..=100.0)?, variables: variables(&table) })
 }
 
+/// Names and values are held to what API Gateway accepts, so that what works
+/// here works there.
 fn variables(table: &Table<'_>) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     for variable in table.entries("variables", "write { name = \"value\" }") {
