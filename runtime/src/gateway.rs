@@ -13,9 +13,9 @@ use http::Method;
 use crate::{
     config::{
         ApiKind, Config, FunctionName, HttpConfig, IntegrationConfig, IntegrationParameter,
-        MappedConfig, MappingExpression, MockConfig, PayloadFormat, ValidationConfig,
+        MappedConfig, MappingExpression, PayloadFormat, RouteConfig, ValidationConfig,
     },
-    integration::http::Clients,
+    integration::{Mock, Mocks, http::Clients},
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -33,6 +33,8 @@ pub struct Gateway {
     pub router: Router<Route>,
     /// Who calls HTTP endpoints.
     pub clients: Arc<Clients>,
+    /// What mocks remember.
+    pub mocks: Mocks,
 }
 
 /// A handler in the folder, loaded or not.
@@ -104,7 +106,7 @@ pub enum Target {
         payload: PayloadFormat,
     },
     /// A mock.
-    Mock(MockConfig),
+    Mock(Arc<Mock>),
     /// A mock, a function or an endpoint behind mapping templates.
     Mapped(Arc<MappedConfig>),
     /// An endpoint that gets the request as it is.
@@ -115,28 +117,24 @@ pub enum Target {
 const INDEX: &str = "index";
 
 impl Gateway {
-    /// Routes of the configuration first, so that they win over drop-ins.
+    /// Routes of the configuration first, so that they win over drop-ins. What
+    /// mocks remember is taken over from `before`.
     pub fn new(
         config: Config,
         functions: BTreeMap<String, FunctionState>,
         clients: Arc<Clients>,
+        before: Option<&Self>,
     ) -> Self {
+        let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
         let mut routes: Vec<(RouteKey, Route)> = config
             .routes
             .iter()
-            .map(|route| {
-                let target = match &route.integration {
-                    IntegrationConfig::Function { name, payload } => {
-                        Target::Function { name: name.clone(), payload: *payload }
-                    }
-                    IntegrationConfig::Mock(mock) => Target::Mock(mock.clone()),
-                    IntegrationConfig::Mapped(mapped) => Target::Mapped(Arc::clone(mapped)),
-                    IntegrationConfig::HttpProxy(http) => Target::HttpProxy(Arc::clone(http)),
-                };
+            .filter_map(|route| {
+                let target = target(route, &mocks)?;
                 let mut own = Route::new(&route.key, target, route.timeout, false);
                 own.streams = streams(&route.integration, route.validation.as_deref());
                 own.validation.clone_from(&route.validation);
-                (route.key.clone(), own)
+                Some((route.key.clone(), own))
             })
             .collect();
         if config.drop_in {
@@ -147,7 +145,7 @@ impl Gateway {
             }
         }
         let router = Router::new(config.kind, routes);
-        Self { config, functions, router, clients }
+        Self { config, functions, router, clients, mocks }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.
@@ -166,6 +164,20 @@ fn streams(integration: &IntegrationConfig, validation: Option<&ValidationConfig
     };
     validation.is_none_or(|validation| validation.models.is_empty())
         && !http.parameters.iter().any(reads)
+}
+
+/// Every mock has its state; a route without one is not served.
+fn target(route: &RouteConfig, mocks: &Mocks) -> Option<Target> {
+    Some(match &route.integration {
+        IntegrationConfig::Function { name, payload } => {
+            Target::Function { name: name.clone(), payload: *payload }
+        }
+        IntegrationConfig::Mock(_) => {
+            Target::Mock(Arc::clone(mocks.route(&route.key.to_string())?))
+        }
+        IntegrationConfig::Mapped(mapped) => Target::Mapped(Arc::clone(mapped)),
+        IntegrationConfig::HttpProxy(http) => Target::HttpProxy(Arc::clone(http)),
+    })
 }
 
 /// `ANY /NAME` and `ANY /NAME/{proxy+}`; for `index` the root and the rest.

@@ -161,7 +161,8 @@ impl Loader {
         if !unknown.is_empty() {
             return Err(unknown);
         }
-        let gateway = Gateway::new(self.config.clone(), functions, Arc::clone(&self.clients));
+        let clients = Arc::clone(&self.clients);
+        let gateway = Gateway::new(self.config.clone(), functions, clients, None);
         let problems = self.handler_problems(&gateway);
         self.reported.extend(problems.iter().cloned());
         Ok((gateway, problems))
@@ -212,7 +213,8 @@ impl Loader {
                 scan = self.scan(&self.config.clone(), Some(&current));
             }
         }
-        let gateway = Gateway::new(self.config.clone(), scan.functions, Arc::clone(&self.clients));
+        let clients = Arc::clone(&self.clients);
+        let gateway = Gateway::new(self.config.clone(), scan.functions, clients, Some(&current));
         problems.extend(self.handler_problems(&gateway));
         problems.extend(missing_files(&gateway));
         let changes = changes(&current, &gateway);

@@ -76,7 +76,17 @@ fn answer<B>(
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
-        _ => message(StatusCode::NOT_FOUND, "there is GET /health"),
+        (&Method::POST, "/mocks/reset") => {
+            let mocks = shared.gateway.load().mocks.reset();
+            tracing::info!("{mocks} mocks are as the configuration says");
+            response(StatusCode::OK, &json!({ "reset": mocks }))
+        }
+        (_, "/mocks/reset") => {
+            let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use POST");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            response
+        }
+        _ => message(StatusCode::NOT_FOUND, "there are GET /health and POST /mocks/reset"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{ConfigArguments, Failure, load};
 use crate::{
-    config::{HttpConfig, MappedTarget},
+    config::{HttpConfig, MappedTarget, MockConfig, MockSource, SequenceEnd},
     gateway::Target,
 };
 
@@ -19,7 +19,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     for route in routes {
         let target = match &route.target {
             Target::Function { name, .. } => format!("function {name}"),
-            Target::Mock(mock) => format!("mock {}", mock.status),
+            Target::Mock(mock) => mock_text(mock.config()),
             Target::Mapped(mapped) => match &mapped.target {
                 MappedTarget::Mock => "mock with templates".to_owned(),
                 MappedTarget::Function(name) => format!("function {name} with templates"),
@@ -39,4 +39,24 @@ fn endpoint(http: &HttpConfig) -> String {
         Some(method) => format!("http {method} {}", http.uri),
         None => format!("http {}", http.uri),
     }
+}
+
+fn mock_text(mock: &MockConfig) -> String {
+    let mut text = match &mock.otherwise {
+        MockSource::Answer(answer) => format!("mock {}", answer.status),
+        MockSource::Sequence { answers, end } => {
+            let statuses: Vec<&str> = answers.iter().map(|one| one.status.as_str()).collect();
+            let end = match end {
+                SequenceEnd::Last => "",
+                SequenceEnd::Repeat => ", again and again",
+            };
+            format!("mock {}{end}", statuses.join(", then "))
+        }
+    };
+    match mock.rules.len() {
+        0 => {}
+        1 => text.push_str("; 1 rule"),
+        count => text.push_str(&format!("; {count} rules")),
+    }
+    text
 }

@@ -21,6 +21,7 @@ pub static ROOT: Section = Section {
         "admin",
         "stage_prefix",
         "drop_in",
+        "seed",
         "binary_media_types",
         "minimum_compression_size",
         "cors",
@@ -122,8 +123,27 @@ pub static MODEL: Section = Section { title: "[models.NAME]", keys: &["schema"] 
 
 pub static FROM_FILE: Section = Section { title: "a template or a schema", keys: &["file"] };
 
-pub static MOCK: Section =
-    Section { title: "a route's mock", keys: &["status", "headers", "body", "json", "delay_ms"] };
+pub static MOCK: Section = Section {
+    title: "a route's mock",
+    keys: &["status", "headers", "body", "json", "delay_ms", "sequence", "sequence_end", "rules"],
+};
+
+pub static SEQUENCE: Section = Section {
+    title: "an entry of a mock's sequence",
+    keys: &["status", "headers", "body", "json", "delay_ms"],
+};
+
+pub static RULE: Section = Section {
+    title: "an entry of a mock's rules",
+    keys: &["when", "status", "headers", "body", "json", "delay_ms"],
+};
+
+pub static CONDITION: Section = Section {
+    title: "a condition of a mock's rule",
+    keys: &["equals", "not", "one_of", "like", "matches", "contains", "present", "min", "max"],
+};
+
+pub static DELAY: Section = Section { title: "a mock's delay_ms", keys: &["min", "max"] };
 
 pub static INTEGRATION: Section = Section {
     title: "a route's integration",
@@ -169,6 +189,10 @@ pub static SECTIONS: &[&Section] = &[
     &INDEX,
     &ROUTE,
     &MOCK,
+    &DELAY,
+    &SEQUENCE,
+    &RULE,
+    &CONDITION,
     &INTEGRATION,
     &TLS,
     &RESPONSE,

@@ -6,8 +6,10 @@
 //! types of this page, never the text or the raw tables behind it.
 
 mod access_log;
+mod condition;
 mod function_name;
 mod keys;
+mod mock;
 mod read;
 mod sections;
 pub mod template;
@@ -32,9 +34,10 @@ use crate::{
     router::RouteKey,
 };
 pub use access_log::{AccessLogFormat, AccessLogPiece};
+pub use condition::{Condition, Part, Test};
+pub use mock::{Delay, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd};
 pub use function_name::FunctionName;
 pub use sections::{function_name, load};
-use template::{JsonTemplate, TextTemplate};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for
@@ -60,6 +63,8 @@ pub struct Config {
     pub stage_prefix: bool,
     /// Whether handlers that no route names are served under their own name.
     pub drop_in: bool,
+    /// What makes random values of mocks the same with every start.
+    pub seed: Option<u64>,
     /// Content types whose bodies are bytes, not text.
     pub binary_media_types: BinaryMediaTypes,
     /// Answers of a REST API that have as many bytes are compressed.
@@ -268,7 +273,7 @@ pub enum IntegrationConfig {
         payload: PayloadFormat,
     },
     /// An answer without code.
-    Mock(MockConfig),
+    Mock(Arc<MockConfig>),
     /// A mock, a function or an endpoint behind mapping templates.
     Mapped(Arc<MappedConfig>),
     /// An endpoint that gets the request as it is.
@@ -440,30 +445,6 @@ impl IntegrationConfig {
             },
         }
     }
-}
-
-/// The mock shorthand: a fixed answer with placeholders.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MockConfig {
-    /// The status code, 200 by default.
-    pub status: http::StatusCode,
-    /// Headers in the order of the file.
-    pub headers: Vec<(HeaderName, TextTemplate)>,
-    /// The body.
-    pub body: MockBody,
-    /// How long the answer is held back.
-    pub delay: Duration,
-}
-
-/// A mock's body: at most one of `body` and `json`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum MockBody {
-    /// No body.
-    Empty,
-    /// `body`: text, `text/plain` unless a header says otherwise.
-    Text(TextTemplate),
-    /// `json`: any TOML value, `application/json` unless a header says otherwise.
-    Json(JsonTemplate),
 }
 
 /// What a function is granted and held to.

@@ -4,12 +4,14 @@
 //! so that one pass finds every problem.
 
 mod api;
+mod conditions;
 mod cors;
 mod endpoint;
 mod expression;
 mod functions;
 mod gateway_responses;
 mod integration;
+mod mock;
 mod models;
 mod routes;
 mod server;
@@ -104,6 +106,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         drop_in: root.boolean("drop_in", true),
         binary_media_types: api::binary_media_types(root, kind),
         minimum_compression_size: api::minimum_compression_size(root, kind),
+        seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),
         cors: cors::cors(root),
         gateway_responses: gateway_responses::gateway_responses(root, kind),
         routes: routes::routes(root, kind, limits.integration_timeout, &models),

@@ -1,17 +1,21 @@
 //! Placeholders of the mock shorthand: `{path.id}`, `{query.q}`,
 //! `{header.host}`, `{body}`, `{body.items.0.name}` and, for a path parameter
-//! that the route has, `{id}`.
+//! that the route has, `{id}`; `{now}`, `{request.id}` and [`sample`] data.
 //!
 //! Any other brace is literal text, so that JSON and CSS need no escaping.
 //! What a request lacks becomes the empty string. Rendering is linear in its
 //! output, which is bounded: `{body}` may stand in a template many times.
 
-use std::borrow::Cow;
+mod sample;
+
+use std::{borrow::Cow, time::SystemTime};
 
 use http::HeaderName;
 use serde_json::Value;
 
 use crate::router::RouteKey;
+use sample::Sample;
+pub use sample::Sampler;
 
 /// The longest that one template renders to, in bytes: what the largest
 /// request body makes when it is echoed once.
@@ -19,6 +23,12 @@ pub const OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// The request as placeholders see it.
 pub trait Lookup {
+    /// The method.
+    fn method(&self) -> &str;
+    /// The id that the client and the log see.
+    fn request_id(&self) -> &str;
+    /// When it came.
+    fn time(&self) -> SystemTime;
     /// A path parameter.
     fn path(&self, name: &str) -> Option<Cow<'_, str>>;
     /// A query string parameter.
@@ -40,8 +50,9 @@ pub struct TextTemplate(Vec<Piece>);
 pub enum JsonTemplate {
     /// A number, a boolean or null.
     Literal(Value),
-    /// A string. One that is a single `{body…}` placeholder becomes the JSON
-    /// value that it stands for, whatever its type, or null.
+    /// A string. One that is a single placeholder with a type of its own,
+    /// such as `{body.a}` or `{random.bool}`, becomes the JSON value that it
+    /// stands for, or null.
     Text(TextTemplate),
     /// An array.
     Array(Vec<JsonTemplate>),
@@ -62,6 +73,12 @@ enum Placeholder {
     Header(String),
     /// Object keys and array indices; none for the whole body.
     Body(Vec<String>),
+    Sample(Sample),
+    /// The time of the request, as ISO 8601 has it.
+    Now,
+    /// The same in seconds since 1970.
+    NowEpoch,
+    RequestId,
 }
 
 /// Why a placeholder cannot be filled by any request.
@@ -131,20 +148,25 @@ impl TextTemplate {
     ///
     /// # Errors
     /// [`OutputTooLong`].
-    pub fn render<L: Lookup + ?Sized>(&self, lookup: &L) -> Result<String, OutputTooLong> {
-        self.render_within(lookup, &mut Budget::new())
+    pub fn render<L: Lookup + ?Sized>(
+        &self,
+        lookup: &L,
+        sampler: &mut Sampler<'_>,
+    ) -> Result<String, OutputTooLong> {
+        self.render_within(lookup, sampler, &mut Budget::new())
     }
 
     fn render_within<L: Lookup + ?Sized>(
         &self,
         lookup: &L,
+        sampler: &mut Sampler<'_>,
         budget: &mut Budget,
     ) -> Result<String, OutputTooLong> {
         let mut output = String::new();
         for piece in &self.0 {
             let text = match piece {
                 Piece::Literal(text) => Cow::Borrowed(text.as_str()),
-                Piece::Placeholder(placeholder) => placeholder.text(lookup),
+                Piece::Placeholder(placeholder) => placeholder.text(lookup, sampler),
             };
             budget.spend(text.len())?;
             output.push_str(&text);
@@ -152,9 +174,10 @@ impl TextTemplate {
         Ok(output)
     }
 
-    fn as_body(&self) -> Option<&[String]> {
+    /// The placeholder that is all of it.
+    fn alone(&self) -> Option<&Placeholder> {
         match self.0.as_slice() {
-            [Piece::Placeholder(Placeholder::Body(path))] => Some(path),
+            [Piece::Placeholder(placeholder)] => Some(placeholder),
             _ => None,
         }
     }
@@ -165,14 +188,19 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// [`OutputTooLong`].
-    pub fn render<L: Lookup + ?Sized>(&self, lookup: &L) -> Result<Value, OutputTooLong> {
-        self.render_within(lookup, &mut Budget::new())
+    pub fn render<L: Lookup + ?Sized>(
+        &self,
+        lookup: &L,
+        sampler: &mut Sampler<'_>,
+    ) -> Result<Value, OutputTooLong> {
+        self.render_within(lookup, sampler, &mut Budget::new())
     }
 
     // Recursion is as deep as the template, and the TOML parser bounds that.
     fn render_within<L: Lookup + ?Sized>(
         &self,
         lookup: &L,
+        sampler: &mut Sampler<'_>,
         budget: &mut Budget,
     ) -> Result<Value, OutputTooLong> {
         Ok(match self {
@@ -180,19 +208,25 @@ impl JsonTemplate {
                 budget.spend_json(value)?;
                 value.clone()
             }
-            Self::Text(text) => match text.as_body() {
-                Some(path) => body_value(lookup, path, budget)?,
-                None => Value::String(text.render_within(lookup, budget)?),
+            Self::Text(text) => match text.alone() {
+                Some(Placeholder::Body(path)) => body_value(lookup, path, budget)?,
+                Some(Placeholder::Sample(sample)) => {
+                    let value = sample.draw(sampler.rng());
+                    budget.spend_json(&value)?;
+                    value
+                }
+                Some(Placeholder::NowEpoch) => epoch(lookup.time()).into(),
+                _ => Value::String(text.render_within(lookup, sampler, budget)?),
             },
             Self::Array(items) => items
                 .iter()
-                .map(|item| item.render_within(lookup, budget))
+                .map(|item| item.render_within(lookup, sampler, budget))
                 .collect::<Result<_, _>>()?,
             Self::Object(entries) => entries
                 .iter()
                 .map(|(key, value)| {
                     budget.spend(key.len())?;
-                    Ok((key.clone(), value.render_within(lookup, budget)?))
+                    Ok((key.clone(), value.render_within(lookup, sampler, budget)?))
                 })
                 .collect::<Result<_, _>>()?,
         })
@@ -200,7 +234,11 @@ impl JsonTemplate {
 }
 
 impl Placeholder {
-    fn text<'l, L: Lookup + ?Sized>(&self, lookup: &'l L) -> Cow<'l, str> {
+    fn text<'l, L: Lookup + ?Sized>(
+        &self,
+        lookup: &'l L,
+        sampler: &mut Sampler<'_>,
+    ) -> Cow<'l, str> {
         let found = match self {
             Self::Path(name) => lookup.path(name),
             Self::Query(name) => lookup.query(name),
@@ -210,6 +248,13 @@ impl Placeholder {
                 Value::String(text) => Cow::Borrowed(text.as_str()),
                 other => Cow::Owned(other.to_string()),
             }),
+            Self::Sample(sample) => Some(match sample.draw(sampler.rng()) {
+                Value::String(text) => Cow::Owned(text),
+                other => Cow::Owned(other.to_string()),
+            }),
+            Self::Now => Some(Cow::Owned(sample::timestamp(lookup.time().into()))),
+            Self::NowEpoch => Some(Cow::Owned(epoch(lookup.time()).to_string())),
+            Self::RequestId => Some(Cow::Borrowed(lookup.request_id())),
         };
         found.unwrap_or_default()
     }
@@ -247,11 +292,22 @@ fn placeholder(inner: &str, key: &RouteKey) -> Result<Option<Placeholder>, Place
         _ if parameters(key).any(|parameter| parameter == inner) => {
             Placeholder::Path(inner.to_owned())
         }
+        Some(("random", kind)) => Placeholder::Sample(Sample::parse(kind)?),
+        Some(("now", "epoch")) => Placeholder::NowEpoch,
+        Some(("now", _)) => return Err(unnamed("form of the time", "now} or {now.epoch")),
+        None if inner == "now" => Placeholder::Now,
+        Some(("request", "id")) => Placeholder::RequestId,
+        Some(("request", _)) => return Err(unnamed("part of the request", "request.id")),
         _ => return Ok(None),
     }))
 }
 
-fn parameters(key: &RouteKey) -> impl Iterator<Item = &str> {
+/// Whole seconds since 1970.
+fn epoch(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+pub(super) fn parameters(key: &RouteKey) -> impl Iterator<Item = &str> {
     let path = match key {
         RouteKey::Path(_, path) => Some(path),
         RouteKey::Default => None,
@@ -259,7 +315,8 @@ fn parameters(key: &RouteKey) -> impl Iterator<Item = &str> {
     path.into_iter().flat_map(|path| path.parameters())
 }
 
-fn no_such_parameter(inner: &str, key: &RouteKey) -> PlaceholderError {
+/// For what names a parameter that the route does not have.
+pub(super) fn no_such_parameter(inner: &str, key: &RouteKey) -> PlaceholderError {
     let names: Vec<String> = parameters(key).map(|name| format!("{{path.{name}}}")).collect();
     PlaceholderError {
         message: format!(
@@ -275,7 +332,7 @@ fn no_such_parameter(inner: &str, key: &RouteKey) -> PlaceholderError {
 }
 
 /// The value at `path`: keys of objects, indices of arrays.
-fn at<'v>(root: Option<&'v Value>, path: &[String]) -> Option<&'v Value> {
+pub(super) fn at<'v>(root: Option<&'v Value>, path: &[String]) -> Option<&'v Value> {
     path.iter().try_fold(root?, |value, step| match value {
         Value::Object(entries) => entries.get(step),
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
@@ -351,6 +408,18 @@ mod tests {
     }
 
     impl Lookup for Request {
+        fn method(&self) -> &str {
+            "PUT"
+        }
+
+        fn request_id(&self) -> &str {
+            "request-1"
+        }
+
+        fn time(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(86_400_123)
+        }
+
         fn path(&self, name: &str) -> Option<Cow<'_, str>> {
             (name == "id").then_some(Cow::Borrowed("7"))
         }
@@ -379,7 +448,11 @@ mod tests {
 
     fn render(text: &str, body: &str) -> String {
         let template = parse(text).expect("a template");
-        template.render(&Request::new(body)).expect("short output")
+        template.render(&Request::new(body), &mut Sampler::new(&|| 7)).expect("short output")
+    }
+
+    fn json_of(template: &JsonTemplate, request: &Request) -> Result<Value, OutputTooLong> {
+        template.render(request, &mut Sampler::new(&|| 7))
     }
 
     #[test]
@@ -397,6 +470,8 @@ mod tests {
             ("{body.a.b}", r#"[1,{"c":"deep"}]"#),
             ("{body.n} {body.t} {body.none} {body.a.b.9}", "null text  "),
             ("{body}", body),
+            ("{now}|{now.epoch}|{request.id}", "1970-01-02T00:00:00.123Z|86400|request-1"),
+            ("{random.int.4.4}{random.one_of.x}", "4x"),
             ("é{id}é", "é7é"),
         ] {
             assert_eq!(render(template, body), expected, "{template:?}");
@@ -421,6 +496,8 @@ mod tests {
             "{\"body\"}",
             "{path}",
             "{rest+}",
+            "{random}",
+            "{Now}",
             "{é}",
         ] {
             assert_eq!(render(text, ""), text, "{text:?}");
@@ -440,6 +517,10 @@ mod tests {
             "{body.}",
             "{body..a}",
             "{body.a.}",
+            "{random.}",
+            "{random.int.2.1}",
+            "{now.}",
+            "{request.}",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
@@ -459,14 +540,18 @@ mod tests {
             ("id".to_owned(), text("{id}")),
             ("list".to_owned(), JsonTemplate::Array(vec![JsonTemplate::Literal(json!(1.5))])),
         ]);
-        let rendered = template.render(&Request::new(r#"{"n":[1]}"#));
+        let rendered = json_of(&template, &Request::new(r#"{"n":[1]}"#));
         let expected = json!({
             "whole": {"n": [1]}, "number": [1], "missing": null, "text": "n=[1]",
             "id": "7", "list": [1.5],
         });
         assert_eq!(rendered, Ok(expected));
-        assert_eq!(text("{body}").render(&Request::new("not json")), Ok(json!("not json")));
-        assert_eq!(text("{body}").render(&Request::new("")), Ok(Value::Null));
+        let alone = |text_of: &str, body: &str| json_of(&text(text_of), &Request::new(body));
+        assert_eq!(alone("{body}", "not json"), Ok(json!("not json")));
+        assert_eq!(alone("{body}", ""), Ok(Value::Null));
+        assert_eq!(alone("{random.int.4.4}", ""), Ok(json!(4)));
+        assert_eq!(alone("{now.epoch}", ""), Ok(json!(86400)));
+        assert_eq!(alone("n={random.int.4.4}", ""), Ok(json!("n=4")));
     }
 
     #[test]
@@ -474,18 +559,19 @@ mod tests {
         let body = format!("\"{}\"", "x".repeat(OUTPUT_BYTES_MAX / 4));
         let request = Request::new(&body);
         let text = parse(&"{body}".repeat(5)).expect("a template");
-        assert_eq!(text.render(&request), Err(OutputTooLong));
+        assert_eq!(text.render(&request, &mut Sampler::new(&|| 7)), Err(OutputTooLong));
         let once = JsonTemplate::Text(parse("{body}").expect("a template"));
-        assert!(once.render(&request).is_ok());
-        assert_eq!(JsonTemplate::Array(vec![once; 5]).render(&request), Err(OutputTooLong));
+        assert!(json_of(&once, &request).is_ok());
+        assert_eq!(json_of(&JsonTemplate::Array(vec![once; 5]), &request), Err(OutputTooLong));
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_is_a_template_or_an_error(text in "([{}]|path|query|header|body|[.]|id|0|\\PC){0,24}") {
+        fn any_text_is_a_template_or_an_error(text in "([{}]|path|query|header|body|random|int|name|now|[.]|id|0|\\PC){0,24}") {
             match parse(&text) {
                 Ok(template) => {
-                    let rendered = template.render(&Request::new("{\"a\":[1]}"));
+                    let request = Request::new("{\"a\":[1]}");
+                    let rendered = template.render(&request, &mut Sampler::new(&|| 7));
                     proptest::prop_assert!(rendered.is_ok());
                     if !text.contains('{') {
                         proptest::prop_assert_eq!(rendered.expect("rendered"), text);

@@ -187,7 +187,7 @@ fn damaged_files_never_panic() {
 proptest::proptest! {
     #[test]
     fn any_text_is_a_configuration_or_problems_with_places(
-        text in "(name|route|mock|function|table|stages|[.]|=|\"|\\[|\\]|\\[\\[|[{}]|,|\n|[0-9]|-|true|\\PC){0,40}",
+        text in "(name|route|mock|rules|when|query[.]a|sequence|delay_ms|min|max|like|function|table|stages|[.]|=|\"|\\[|\\]|\\[\\[|[{}]|,|\n|[0-9]|-|true|\\PC){0,40}",
     ) {
         if let Err(problems) = load_text(&text, &Overrides::default()) {
             proptest::prop_assert!(!problems.is_empty());

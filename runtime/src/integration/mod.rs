@@ -3,7 +3,7 @@
 
 pub mod body;
 pub mod http;
-mod mock;
+pub mod mock;
 
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use ::http::{HeaderMap, Request, StatusCode};
 pub use body::{AnswerBody, Stream, StreamError};
 use http::Client;
 
+pub use mock::{Mock, Mocks};
+
 use crate::{
-    config::{MockConfig, template::Lookup},
+    config::template::Lookup,
     sandbox::{Function, Invocation, InvokeError},
 };
 
@@ -34,7 +36,7 @@ pub enum IntegrationRequest<'a> {
     /// Answers without code.
     Mock {
         /// The answer.
-        mock: &'a MockConfig,
+        mock: &'a Mock,
         /// What its placeholders stand for.
         request: &'a (dyn Lookup + Sync),
     },

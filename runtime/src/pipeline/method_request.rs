@@ -1,7 +1,11 @@
 //! The method request: a client's request as the gateway takes it in, whole
 //! and within its limits.
 
-use std::{borrow::Cow, sync::PoisonError, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::PoisonError,
+    time::{Duration, SystemTime},
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Version, header, request::Parts};
@@ -286,6 +290,18 @@ fn decode_form(text: &str) -> String {
 }
 
 impl Lookup for MethodRequest<'_> {
+    fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    fn request_id(&self) -> &str {
+        &self.exchange.request_id
+    }
+
+    fn time(&self) -> SystemTime {
+        self.exchange.time
+    }
+
     fn path(&self, name: &str) -> Option<Cow<'_, str>> {
         let (_, value) = self.matched.parameters.iter().find(|(key, _)| key == name)?;
         Some(Cow::Borrowed(value))

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Response, header};
 use super::{Exchange, Matched, content, method_request::MethodRequest, stage::Stage};
 use crate::{
     config::LoggingLevel,
-    integration::{AnswerBody, IntegrationAnswer, IntegrationRequest},
+    integration::{AnswerBody, IntegrationAnswer, IntegrationRequest, mock},
     telemetry,
 };
 
@@ -134,7 +134,7 @@ impl Trace {
             IntegrationRequest::Echo { payload: text } => {
                 format!("mock\n{}", payload(text, detail))
             }
-            IntegrationRequest::Mock { .. } => "mock".to_owned(),
+            IntegrationRequest::Mock { mock, request } => mock::describe(mock, *request),
             IntegrationRequest::Http { request, .. } => {
                 let body = answer_body(request.body(), detail);
                 let headers = headers(request.headers(), detail);

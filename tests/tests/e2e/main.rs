@@ -12,6 +12,7 @@ mod limits;
 mod logging;
 mod mapping;
 mod mocks;
+mod prototyping;
 mod reload;
 mod routing;
 mod samples;

@@ -189,7 +189,8 @@ fn check_reach(response: &Table<'_>, pattern: &SelectionPattern) {
     }
 }
 
-fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {
+/// A regular expression that has to match as a whole.
+pub fn selection_pattern(value: &Value<'_>) -> Option<SelectionPattern> {
     let text = value.string()?.text;
     let build = |pattern: &str| {
         RegexBuilder::new(pattern)

@@ -1,23 +1,22 @@
 //! `[[route]]`, with a function or a mock behind it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, header};
 
 use super::{models::Models, templates::header_name};
 use crate::{
     config::{
-        ApiKind, FunctionName, IntegrationConfig, MockBody, MockConfig, PayloadFormat, RouteConfig,
+        ApiKind, FunctionName, IntegrationConfig, PayloadFormat, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
-        template::{JsonTemplate, PlaceholderError, TextTemplate},
         tree::Data,
     },
     router::RouteKey,
 };
 
 /// The longest timeout or delay of a route: an hour.
-const ROUTE_MS_MAX: u64 = 3_600_000;
+pub const ROUTE_MS_MAX: u64 = 3_600_000;
 
 /// What the server writes itself.
 pub const FRAMING: [HeaderName; 5] = [
@@ -105,7 +104,7 @@ fn integration(
             Some(IntegrationConfig::Function { name, payload })
         }
         (None, Some(mock), None) => {
-            Some(IntegrationConfig::Mock(mock_config(&mock.table(&MOCK)?, key)))
+            Some(IntegrationConfig::Mock(Arc::new(super::mock::mock(&mock.table(&MOCK)?, key))))
         }
         (None, None, Some(given)) => {
             super::integration::integration(&given.table(&INTEGRATION)?, key, kind)
@@ -201,126 +200,5 @@ fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
             PayloadFormat::V1
         }
         (ApiKind::Rest, _) => PayloadFormat::V1,
-    }
-}
-
-fn mock_config(table: &Table<'_>, key: Option<&RouteKey>) -> MockConfig {
-    let status = table.integer_or(
-        "status",
-        200..=599,
-        "a mock's answer is final: 200 for success, 404 for something missing",
-        200_u16,
-    );
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-    let body = body(table, key);
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if bodiless && body != MockBody::Empty {
-        let at = table.key_at(if table.take("body").is_some() { "body" } else { "json" });
-        let message = format!("an answer with the status {} has no body", status.as_u16());
-        table.source.problem(at, message, "remove the body, or use 200");
-    }
-    MockConfig {
-        status,
-        headers: headers(table, key),
-        body,
-        delay: table.milliseconds("delay_ms", 0..=ROUTE_MS_MAX, "", Duration::ZERO),
-    }
-}
-
-fn headers(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<(HeaderName, TextTemplate)> {
-    let mut headers = Vec::new();
-    for entry in table.entries("headers", "write { x-name = \"value\" }") {
-        let name = entry.name;
-        let Ok(header) = HeaderName::from_bytes(name.text.as_bytes()) else {
-            let message = format!("{:?} is not the name of a header", name.text);
-            table.source.problem(name.at, message, "use letters, digits and '-'");
-            continue;
-        };
-        if FRAMING.contains(&header) {
-            let message = format!("the header {header} cannot be mocked");
-            table.source.problem(name.at, message, "the server writes it itself; remove it");
-            continue;
-        }
-        // A header may come several times, as Set-Cookie does.
-        let values = match entry.value.value {
-            Data::Array(_) => entry.value.array().unwrap_or_default(),
-            _ => vec![entry.value],
-        };
-        for value in &values {
-            if let Some(template) = text(value, key) {
-                if template.literals().any(|literal| HeaderValue::from_str(literal).is_err()) {
-                    let message = format!("{} is not the value of a header", value.path);
-                    value.problem(message, "remove line breaks and other control characters");
-                }
-                headers.push((header.clone(), template));
-            }
-        }
-    }
-    headers
-}
-
-fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
-    match (table.take("body"), table.take("json")) {
-        (None, None) => MockBody::Empty,
-        (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::Text),
-        (None, Some(value)) => json(&value, key).map_or(MockBody::Empty, MockBody::Json),
-        (Some(_), Some(value)) => {
-            value.problem("a mock has body or json, not both", "keep one of them");
-            MockBody::Empty
-        }
-    }
-}
-
-/// A template for requests of the route `key`; none where the key is invalid
-/// too, since nobody knows its parameters.
-fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
-    let template = value.string()?;
-    match TextTemplate::parse(template.text, key?) {
-        Ok(template) => Some(template),
-        Err(PlaceholderError { message, hint }) => {
-            value.problem(message, hint);
-            None
-        }
-    }
-}
-
-// Recursion is as deep as the file's nesting, which the TOML parser bounds.
-fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
-    let literal = |value: serde_json::Value| Some(JsonTemplate::Literal(value));
-    match value.value {
-        Data::String(_) => text(value, key).map(JsonTemplate::Text),
-        Data::Boolean(flag) => literal((*flag).into()),
-        Data::Datetime(time) => literal(time.clone().into()),
-        Data::Integer(number) => match i64::try_from(number.value) {
-            Ok(number) => literal(number.into()),
-            Err(_) => {
-                let number = &number.text;
-                let message = format!("{} is {number}, which 64 bits do not hold", value.path);
-                value.problem(message, "write it in quotes");
-                None
-            }
-        },
-        Data::Float(number) => {
-            let parsed = number.parse().ok().and_then(serde_json::Number::from_f64);
-            match parsed {
-                Some(number) => literal(number.into()),
-                None => {
-                    let message = format!("{} is {number}, which JSON does not have", value.path);
-                    value.problem(message, "write it in quotes");
-                    None
-                }
-            }
-        }
-        Data::Array(_) => {
-            let items = value.array()?;
-            let items = items.iter().filter_map(|item| json(item, key));
-            Some(JsonTemplate::Array(items.collect()))
-        }
-        Data::Table(_) => {
-            let entries = value.entries("")?.into_iter();
-            let entries = entries
-                .filter_map(|entry| Some((entry.name.text.to_owned(), json(&entry.value, key)?)));
-            Some(JsonTemplate::Object(entries.collect()))
-        }
     }
 }

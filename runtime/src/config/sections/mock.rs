@@ -1,0 +1,229 @@
+//! `mock`: an answer without code, several in a row, or one by rules.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::{
+    conditions::conditions,
+    routes::{FRAMING, ROUTE_MS_MAX},
+};
+use crate::{
+    config::{
+        Condition, Delay, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
+        keys::{DELAY, RULE, SEQUENCE},
+        read::{Table, Value},
+        template::{JsonTemplate, PlaceholderError, TextTemplate},
+        tree::Data,
+    },
+    router::RouteKey,
+};
+
+/// The keys of one answer.
+const ANSWER: [&str; 5] = ["status", "headers", "body", "json", "delay_ms"];
+
+pub fn mock(table: &Table<'_>, key: Option<&RouteKey>) -> MockConfig {
+    let rules = rules(table, key);
+    let end = table
+        .choice("sequence_end", &[("last", SequenceEnd::Last), ("repeat", SequenceEnd::Repeat)]);
+    let otherwise = match table.take("sequence") {
+        Some(given) => sequence(table, &given, end.unwrap_or(SequenceEnd::Last), key),
+        None => {
+            if table.take("sequence_end").is_some() {
+                let message = "sequence_end belongs to a mock with a sequence";
+                table.source.problem(table.key_at("sequence_end"), message, "remove it");
+            }
+            MockSource::Answer(answer(table, key))
+        }
+    };
+    MockConfig { rules, otherwise }
+}
+
+fn sequence(
+    table: &Table<'_>,
+    given: &Value<'_>,
+    end: SequenceEnd,
+    key: Option<&RouteKey>,
+) -> MockSource {
+    for own in ANSWER.into_iter().filter(|own| table.take(own).is_some()) {
+        let message = format!("a mock with a sequence has no {own} of its own");
+        table.source.problem(table.key_at(own), message, "write it in the entries of sequence");
+    }
+    let items = given.array().unwrap_or_default();
+    if items.is_empty() && matches!(given.value, Data::Array(_)) {
+        let message = format!("{} is empty", given.path);
+        given.problem(message, "write sequence = [{ status = 503 }, { status = 200 }]");
+    }
+    let answers = items.iter().filter_map(|item| Some(answer(&item.table(&SEQUENCE)?, key)));
+    MockSource::Sequence { answers: answers.collect(), end }
+}
+
+fn rules(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<MockRule> {
+    let mut rules: Vec<MockRule> = Vec::new();
+    let given = table.take("rules").and_then(|given| given.array());
+    for item in given.unwrap_or_default() {
+        let Some(rule) = item.table(&RULE) else { continue };
+        let when = conditions(&rule, key);
+        // A later rule asks for more than an earlier one: that one wins.
+        let includes = |earlier: &[Condition]| earlier.iter().all(|one| when.contains(one));
+        let first = rules.iter().position(|rule| !rule.when.is_empty() && includes(&rule.when));
+        if let Some(first) = first {
+            let message =
+                format!("this rule never wins: whatever it takes, rule {} takes", first + 1);
+            item.problem(message, "remove it, or put the one with more conditions first");
+        }
+        rules.push(MockRule { when, answer: answer(&rule, key) });
+    }
+    rules
+}
+
+/// The keys of an answer, of the mock itself or of an entry.
+fn answer(table: &Table<'_>, key: Option<&RouteKey>) -> MockAnswer {
+    let status = table.integer_or(
+        "status",
+        200..=599,
+        "a mock's answer is final: 200 for success, 404 for something missing",
+        200_u16,
+    );
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let body = body(table, key);
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if bodiless && body != MockBody::Empty {
+        let at = table.key_at(if table.take("body").is_some() { "body" } else { "json" });
+        let message = format!("an answer with the status {} has no body", status.as_u16());
+        table.source.problem(at, message, "remove the body, or use 200");
+    }
+    MockAnswer { status, headers: headers(table, key), body, delay: delay(table) }
+}
+
+/// `delay_ms = 200`, or `delay_ms = { min = 100, max = 800 }`.
+fn delay(table: &Table<'_>) -> Delay {
+    let Some(given) = table.take("delay_ms") else { return Delay::NONE };
+    if !matches!(given.value, Data::Table(_)) {
+        let milliseconds = given.integer(0..=ROUTE_MS_MAX, "").unwrap_or(0);
+        let delay = Duration::from_millis(milliseconds);
+        return Delay { min: delay, max: delay };
+    }
+    let Some(bounds) = given.table(&DELAY) else { return Delay::NONE };
+    if bounds.take("max").is_none() {
+        let message = format!("{} has no max", given.path);
+        given.problem(message, "write { min = 100, max = 800 }");
+    }
+    let min = bounds.milliseconds("min", 0..=ROUTE_MS_MAX, "", Duration::ZERO);
+    let max = bounds.milliseconds("max", 0..=ROUTE_MS_MAX, "", min);
+    if min > max {
+        let (min, max) = (min.as_millis(), max.as_millis());
+        let message = format!("{}: min is {min}, more than max, which is {max}", given.path);
+        given.problem(message, "write the smaller one as min");
+        return Delay::NONE;
+    }
+    Delay { min, max }
+}
+
+fn headers(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<(HeaderName, TextTemplate)> {
+    let mut headers = Vec::new();
+    for entry in table.entries("headers", "write { x-name = \"value\" }") {
+        let name = entry.name;
+        let Ok(header) = HeaderName::from_bytes(name.text.as_bytes()) else {
+            let message = format!("{:?} is not the name of a header", name.text);
+            table.source.problem(name.at, message, "use letters, digits and '-'");
+            continue;
+        };
+        if FRAMING.contains(&header) {
+            let message = format!("the header {header} cannot be mocked");
+            table.source.problem(name.at, message, "the server writes it itself; remove it");
+            continue;
+        }
+        // A header may come several times, as Set-Cookie does.
+        let values = match entry.value.value {
+            Data::Array(_) => entry.value.array().unwrap_or_default(),
+            _ => vec![entry.value],
+        };
+        for value in &values {
+            if let Some(template) = text(value, key) {
+                if template.literals().any(|literal| HeaderValue::from_str(literal).is_err()) {
+                    let message = format!("{} is not the value of a header", value.path);
+                    value.problem(message, "remove line breaks and other control characters");
+                }
+                headers.push((header.clone(), template));
+            }
+        }
+    }
+    headers
+}
+
+fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
+    match (table.take("body"), table.take("json")) {
+        (None, None) => MockBody::Empty,
+        (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::Text),
+        (None, Some(value)) => json(&value, key).map_or(MockBody::Empty, MockBody::Json),
+        (Some(_), Some(value)) => {
+            value.problem("a mock has body or json, not both", "keep one of them");
+            MockBody::Empty
+        }
+    }
+}
+
+/// A template for requests of the route `key`; none where the key is invalid
+/// too, since nobody knows its parameters.
+fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
+    let template = value.string()?;
+    match TextTemplate::parse(template.text, key?) {
+        Ok(template) => Some(template),
+        Err(PlaceholderError { message, hint }) => {
+            value.problem(message, hint);
+            None
+        }
+    }
+}
+
+// Recursion is as deep as the file's nesting, which the TOML parser bounds.
+fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
+    match value.value {
+        Data::String(_) => text(value, key).map(JsonTemplate::Text),
+        Data::Array(_) => {
+            let items = value.array()?;
+            let items = items.iter().filter_map(|item| json(item, key));
+            Some(JsonTemplate::Array(items.collect()))
+        }
+        Data::Table(_) => {
+            let entries = value.entries("")?.into_iter();
+            let entries = entries
+                .filter_map(|entry| Some((entry.name.text.to_owned(), json(&entry.value, key)?)));
+            Some(JsonTemplate::Object(entries.collect()))
+        }
+        _ => scalar(value).map(JsonTemplate::Literal),
+    }
+}
+
+/// The JSON value of what is neither an array nor a table.
+pub fn scalar(value: &Value<'_>) -> Option<serde_json::Value> {
+    match value.value {
+        Data::String(text) | Data::Datetime(text) => Some(text.clone().into()),
+        Data::Boolean(flag) => Some((*flag).into()),
+        Data::Integer(number) => match i64::try_from(number.value) {
+            Ok(number) => Some(number.into()),
+            Err(_) => {
+                let number = &number.text;
+                let message = format!("{} is {number}, which 64 bits do not hold", value.path);
+                value.problem(message, "write it in quotes");
+                None
+            }
+        },
+        Data::Float(number) => {
+            let parsed = number.parse().ok().and_then(serde_json::Number::from_f64);
+            match parsed {
+                Some(number) => Some(number.into()),
+                None => {
+                    let message = format!("{} is {number}, which JSON does not have", value.path);
+                    value.problem(message, "write it in quotes");
+                    None
+                }
+            }
+        }
+        Data::Array(_) | Data::Table(_) => {
+            value.mistyped("a string, a number or a boolean", "");
+            None
+        }
+    }
+}
