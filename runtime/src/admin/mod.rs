@@ -21,7 +21,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::{gateway::FunctionState, reload::Shared};
+use crate::{gateway::FunctionState, integration::mock::Reset, reload::Shared};
 
 /// Admin connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -77,9 +77,9 @@ fn answer<B>(
             response
         }
         (&Method::POST, "/mocks/reset") => {
-            let mocks = shared.gateway.load().mocks.reset();
-            tracing::info!("{mocks} mocks are as the configuration says");
-            response(StatusCode::OK, &json!({ "reset": mocks }))
+            let Reset { mocks, collections } = shared.gateway.load().mocks.reset();
+            tracing::info!("set back: {mocks} mocks, {collections} collections");
+            response(StatusCode::OK, &json!({ "mocks": mocks, "collections": collections }))
         }
         (_, "/mocks/reset") => {
             let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use POST");

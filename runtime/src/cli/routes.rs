@@ -52,6 +52,10 @@ fn mock_text(mock: &MockConfig) -> String {
             };
             format!("mock {}{end}", statuses.join(", then "))
         }
+        MockSource::Collection(own) => match &own.item {
+            Some(_) => format!("mock, an item of the collection {}", own.name),
+            None => format!("mock, the collection {}", own.name),
+        },
     };
     match mock.rules.len() {
         0 => {}

@@ -33,6 +33,7 @@ pub static ROOT: Section = Section {
         "function_default",
         "function",
         "table",
+        "collection",
         "route",
     ],
 };
@@ -125,8 +126,21 @@ pub static FROM_FILE: Section = Section { title: "a template or a schema", keys:
 
 pub static MOCK: Section = Section {
     title: "a route's mock",
-    keys: &["status", "headers", "body", "json", "delay_ms", "sequence", "sequence_end", "rules"],
+    keys: &[
+        "status",
+        "headers",
+        "body",
+        "json",
+        "delay_ms",
+        "sequence",
+        "sequence_end",
+        "rules",
+        "collection",
+    ],
 };
+
+pub static COLLECTION: Section =
+    Section { title: "[collection.NAME]", keys: &["id", "ids", "items", "items_max", "bytes_max"] };
 
 pub static SEQUENCE: Section = Section {
     title: "an entry of a mock's sequence",
@@ -187,6 +201,7 @@ pub static SECTIONS: &[&Section] = &[
     &FROM_ENVIRONMENT,
     &TABLE,
     &INDEX,
+    &COLLECTION,
     &ROUTE,
     &MOCK,
     &DELAY,

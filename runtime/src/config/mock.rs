@@ -1,8 +1,9 @@
 //! What the mock shorthand says: answers without code.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, StatusCode};
+use serde_json::{Map, Value};
 
 use super::{
     condition::Condition,
@@ -39,7 +40,61 @@ pub enum MockSource {
         /// What comes after the last.
         end: SequenceEnd,
     },
+    /// What is in a collection, and what is done to it.
+    Collection(CollectionMock),
 }
+
+/// A mock that stands for a collection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionMock {
+    /// `[collection.NAME]`
+    pub name: String,
+    /// The path parameter that is an item's id; none where the route is the
+    /// whole collection.
+    pub item: Option<String>,
+    /// Other path parameters: fields that items have to have.
+    pub parents: Vec<String>,
+    /// Headers in the order of the file.
+    pub headers: Vec<(HeaderName, TextTemplate)>,
+    /// How long answers are held back.
+    pub delay: Delay,
+}
+
+/// One `[collection.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CollectionConfig {
+    /// The field that names an item.
+    pub id: String,
+    /// What is made for an item without one.
+    pub ids: IdKind,
+    /// What is in it from the start.
+    pub items: Arc<Vec<Map<String, Value>>>,
+    /// The most items.
+    pub items_max: usize,
+    /// The most bytes that all of them take as JSON.
+    pub bytes_max: usize,
+}
+
+/// What an id is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdKind {
+    /// The next number.
+    Integer,
+    /// A random UUID.
+    Uuid,
+}
+
+/// An id as paths have it: a string, or an integer in digits.
+pub fn id_text(id: &Value) -> Option<String> {
+    match id {
+        Value::String(text) if (1..=ID_BYTES_MAX).contains(&text.len()) => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The longest id, in bytes.
+pub const ID_BYTES_MAX: usize = 256;
 
 /// What a sequence answers when it is through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,3 +142,9 @@ impl Delay {
     /// No delay.
     pub const NONE: Self = Self { min: Duration::ZERO, max: Duration::ZERO };
 }
+
+/// The methods that the whole of a collection takes.
+pub const COLLECTION_METHODS: &str = "GET, HEAD, POST";
+
+/// The methods that one of its items takes.
+pub const ITEM_METHODS: &str = "GET, HEAD, PUT, PATCH, DELETE";

@@ -35,8 +35,11 @@ use crate::{
 };
 pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use condition::{Condition, Part, Test};
-pub use mock::{Delay, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd};
 pub use function_name::FunctionName;
+pub use mock::{
+    COLLECTION_METHODS, CollectionConfig, CollectionMock, Delay, ID_BYTES_MAX, ITEM_METHODS,
+    IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd, id_text,
+};
 pub use sections::{function_name, load};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 
@@ -83,6 +86,8 @@ pub struct Config {
     pub functions: BTreeMap<String, FunctionConfig>,
     /// `[table.NAME]`: tables that exist from the start.
     pub tables: Vec<TableConfig>,
+    /// `[collection.NAME]`: what mocks serve by name.
+    pub collections: BTreeMap<String, CollectionConfig>,
 }
 
 /// What is fixed while the process lives: a reload that changes it is refused.

@@ -4,6 +4,7 @@
 //! so that one pass finds every problem.
 
 mod api;
+mod collections;
 mod conditions;
 mod cors;
 mod endpoint;
@@ -95,6 +96,7 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
     let models = models::Models::read(root, kind);
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
+    let collections = collections::collections(root);
     Config {
         file: None,
         files: Vec::new(),
@@ -109,11 +111,12 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),
         cors: cors::cors(root),
         gateway_responses: gateway_responses::gateway_responses(root, kind),
-        routes: routes::routes(root, kind, limits.integration_timeout, &models),
+        routes: routes::routes(root, kind, limits.integration_timeout, &models, &collections),
         limits,
         function_default,
         functions,
         tables,
+        collections,
         server: server::server(root, folders, overrides, pools),
     }
 }

@@ -25,6 +25,10 @@ pub const OUTPUT_BYTES_MAX: usize = 10 * 1024 * 1024;
 pub trait Lookup {
     /// The method.
     fn method(&self) -> &str;
+    /// The path as it came.
+    fn path_text(&self) -> &str;
+    /// Names and values of the query, decoded, in the order they came.
+    fn query_pairs(&self) -> &[(String, String)];
     /// The id that the client and the log see.
     fn request_id(&self) -> &str;
     /// When it came.
@@ -332,7 +336,7 @@ pub(super) fn no_such_parameter(inner: &str, key: &RouteKey) -> PlaceholderError
 }
 
 /// The value at `path`: keys of objects, indices of arrays.
-pub(super) fn at<'v>(root: Option<&'v Value>, path: &[String]) -> Option<&'v Value> {
+pub fn at<'v>(root: Option<&'v Value>, path: &[String]) -> Option<&'v Value> {
     path.iter().try_fold(root?, |value, step| match value {
         Value::Object(entries) => entries.get(step),
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
@@ -410,6 +414,14 @@ mod tests {
     impl Lookup for Request {
         fn method(&self) -> &str {
             "PUT"
+        }
+
+        fn path_text(&self) -> &str {
+            "/pets/7/x"
+        }
+
+        fn query_pairs(&self) -> &[(String, String)] {
+            &[]
         }
 
         fn request_id(&self) -> &str {

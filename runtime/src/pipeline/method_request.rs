@@ -294,6 +294,14 @@ impl Lookup for MethodRequest<'_> {
         self.method.as_str()
     }
 
+    fn path_text(&self) -> &str {
+        self.path
+    }
+
+    fn query_pairs(&self) -> &[(String, String)] {
+        &self.query
+    }
+
     fn request_id(&self) -> &str {
         &self.exchange.request_id
     }

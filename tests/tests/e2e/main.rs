@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod cli;
 mod compression;
+mod collections;
 mod cors;
 mod events;
 mod http;

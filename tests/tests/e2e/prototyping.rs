@@ -43,7 +43,7 @@ fn a_sequence_gives_one_answer_after_the_other() {
             assert_eq!(gateway.get("/flaky?q=a").json(), json!({ "q": "a" }));
         }
         assert_eq!(statuses(&gateway, "/circle", 5), [201, 202, 201, 202, 201]);
-        assert_eq!(reset(&gateway), json!({ "reset": 2 }));
+        assert_eq!(reset(&gateway), json!({ "mocks": 2, "collections": 0 }));
         assert_eq!(statuses(&gateway, "/flaky", 2), [503, 200]);
         assert_eq!(statuses(&gateway, "/circle", 1), [201]);
     }

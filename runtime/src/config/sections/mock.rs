@@ -1,6 +1,6 @@
 //! `mock`: an answer without code, several in a row, or one by rules.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -10,29 +10,39 @@ use super::{
 };
 use crate::{
     config::{
-        Condition, Delay, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
-        keys::{DELAY, RULE, SEQUENCE},
+        COLLECTION_METHODS, CollectionConfig, CollectionMock, Condition, Delay, ITEM_METHODS,
+        MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
+        keys::{DELAY, RULE, SEQUENCE, closest},
         read::{Table, Value},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
         tree::Data,
     },
-    router::RouteKey,
+    router::{RouteKey, RouteMethod, Segment},
 };
 
 /// The keys of one answer.
 const ANSWER: [&str; 5] = ["status", "headers", "body", "json", "delay_ms"];
 
-pub fn mock(table: &Table<'_>, key: Option<&RouteKey>) -> MockConfig {
+pub fn mock(
+    table: &Table<'_>,
+    key: Option<&RouteKey>,
+    collections: &BTreeMap<String, CollectionConfig>,
+) -> MockConfig {
     let rules = rules(table, key);
     let end = table
         .choice("sequence_end", &[("last", SequenceEnd::Last), ("repeat", SequenceEnd::Repeat)]);
-    let otherwise = match table.take("sequence") {
-        Some(given) => sequence(table, &given, end.unwrap_or(SequenceEnd::Last), key),
-        None => {
-            if table.take("sequence_end").is_some() {
-                let message = "sequence_end belongs to a mock with a sequence";
-                table.source.problem(table.key_at("sequence_end"), message, "remove it");
-            }
+    let (given, named) = (table.take("sequence"), table.take("collection"));
+    if given.is_none() && table.take("sequence_end").is_some() {
+        let message = "sequence_end belongs to a mock with a sequence";
+        table.source.problem(table.key_at("sequence_end"), message, "remove it");
+    }
+    let otherwise = match (given, named) {
+        (None, None) => MockSource::Answer(answer(table, key)),
+        (Some(given), None) => sequence(table, &given, end.unwrap_or(SequenceEnd::Last), key),
+        (None, Some(named)) => MockSource::Collection(collection(table, &named, key, collections)),
+        (Some(given), Some(_)) => {
+            let message = "a mock has a sequence or a collection, not both";
+            given.problem(message, "keep the one that shall answer");
             MockSource::Answer(answer(table, key))
         }
     };
@@ -45,10 +55,7 @@ fn sequence(
     end: SequenceEnd,
     key: Option<&RouteKey>,
 ) -> MockSource {
-    for own in ANSWER.into_iter().filter(|own| table.take(own).is_some()) {
-        let message = format!("a mock with a sequence has no {own} of its own");
-        table.source.problem(table.key_at(own), message, "write it in the entries of sequence");
-    }
+    refuse(table, &ANSWER, "a sequence", "write it in the entries of sequence");
     let items = given.array().unwrap_or_default();
     if items.is_empty() && matches!(given.value, Data::Array(_)) {
         let message = format!("{} is empty", given.path);
@@ -56,6 +63,71 @@ fn sequence(
     }
     let answers = items.iter().filter_map(|item| Some(answer(&item.table(&SEQUENCE)?, key)));
     MockSource::Sequence { answers: answers.collect(), end }
+}
+
+/// Reports keys of an answer where something else answers.
+fn refuse(table: &Table<'_>, keys: &[&'static str], with: &str, hint: &str) {
+    for own in keys.iter().filter(|own| table.take(own).is_some()) {
+        let message = format!("a mock with {with} has no {own} of its own");
+        table.source.problem(table.key_at(own), message, hint);
+    }
+}
+
+fn collection(
+    table: &Table<'_>,
+    named: &Value<'_>,
+    key: Option<&RouteKey>,
+    collections: &BTreeMap<String, CollectionConfig>,
+) -> CollectionMock {
+    let hint = "the collection answers as the request's method asks; remove it, or write a rule";
+    refuse(table, &["status", "body", "json"], "a collection", hint);
+    let name = named.string().map_or("", |name| name.text);
+    if !name.is_empty() && !collections.contains_key(name) {
+        let names: Vec<&str> = collections.keys().map(String::as_str).collect();
+        let hint = match closest(name, &names) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("write [collection.{name}]"),
+        };
+        named.problem(format!("there is no collection {name:?}"), hint);
+    }
+    let (item, parents) = match key {
+        Some(key) => parameters_of(key, named),
+        None => (None, Vec::new()),
+    };
+    CollectionMock {
+        name: name.to_owned(),
+        item,
+        parents,
+        headers: headers(table, key),
+        delay: delay(table),
+    }
+}
+
+/// A route whose path ends in a parameter is an item, any other the whole.
+fn parameters_of(key: &RouteKey, named: &Value<'_>) -> (Option<String>, Vec<String>) {
+    let hint = "write one route for \"ANY /items\" and one for \"ANY /items/{id}\"";
+    let RouteKey::Path(method, path) = key else {
+        named.problem("$default has no path that could name an item", hint);
+        return (None, Vec::new());
+    };
+    let mut parents: Vec<String> = path.parameters().map(str::to_owned).collect();
+    let item = match path.segments().last() {
+        Some(Segment::Parameter(_)) => parents.pop(),
+        Some(Segment::Greedy(name)) => {
+            named.problem(format!("{{{name}+}} is no item's id"), hint);
+            None
+        }
+        Some(Segment::Literal(_)) | None => None,
+    };
+    if let RouteMethod::Only(method) = method {
+        let methods = if item.is_some() { ITEM_METHODS } else { COLLECTION_METHODS };
+        if !methods.split(", ").any(|allowed| allowed == method) {
+            let what = if item.is_some() { "an item" } else { "a collection" };
+            let message = format!("{what} has no {method}: it would always answer 405");
+            named.problem(message, format!("use one of {methods}, or ANY"));
+        }
+    }
+    (item, parents)
 }
 
 fn rules(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<MockRule> {
@@ -193,6 +265,24 @@ fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
             Some(JsonTemplate::Object(entries.collect()))
         }
         _ => scalar(value).map(JsonTemplate::Literal),
+    }
+}
+
+/// The JSON value of anything; braces are literal text.
+// Recursion is as deep as the file's nesting, which the TOML parser bounds.
+pub fn plain(value: &Value<'_>) -> Option<serde_json::Value> {
+    match value.value {
+        Data::Array(_) => {
+            let items = value.array()?;
+            Some(items.iter().filter_map(plain).collect::<Vec<_>>().into())
+        }
+        Data::Table(_) => {
+            let entries = value.entries("")?.into_iter();
+            let entries = entries
+                .filter_map(|entry| Some((entry.name.text.to_owned(), plain(&entry.value)?)));
+            Some(entries.collect::<serde_json::Map<_, _>>().into())
+        }
+        _ => scalar(value),
     }
 }
 

@@ -1,13 +1,17 @@
 //! `[[route]]`, with a function or a mock behind it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderName, header};
 
 use super::{models::Models, templates::header_name};
 use crate::{
     config::{
-        ApiKind, FunctionName, IntegrationConfig, PayloadFormat, RouteConfig,
+        ApiKind, CollectionConfig, FunctionName, IntegrationConfig, PayloadFormat, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         tree::Data,
@@ -32,6 +36,7 @@ pub fn routes(
     kind: ApiKind,
     timeout_default: Duration,
     models: &Models,
+    collections: &BTreeMap<String, CollectionConfig>,
 ) -> Vec<RouteConfig> {
     let Some(given) = root.take("route") else { return Vec::new() };
     if matches!(given.value, Data::Table(_)) {
@@ -46,7 +51,7 @@ pub fn routes(
         let (line, _) = root.source.place(at);
         let key = route_key(&table, kind);
         let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
-        let integration = integration(&table, key.as_ref(), kind);
+        let integration = integration(&table, key.as_ref(), kind, collections);
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let Some(key) = key else { continue };
@@ -85,6 +90,7 @@ fn integration(
     table: &Table<'_>,
     key: Option<&RouteKey>,
     kind: ApiKind,
+    collections: &BTreeMap<String, CollectionConfig>,
 ) -> Option<IntegrationConfig> {
     let payload = payload(table, kind);
     let given = (table.take("function"), table.take("mock"), table.take("integration"));
@@ -104,7 +110,8 @@ fn integration(
             Some(IntegrationConfig::Function { name, payload })
         }
         (None, Some(mock), None) => {
-            Some(IntegrationConfig::Mock(Arc::new(super::mock::mock(&mock.table(&MOCK)?, key))))
+            let mock = super::mock::mock(&mock.table(&MOCK)?, key, collections);
+            Some(IntegrationConfig::Mock(Arc::new(mock)))
         }
         (None, None, Some(given)) => {
             super::integration::integration(&given.table(&INTEGRATION)?, key, kind)

@@ -1,32 +1,30 @@
 //! The mock shorthand: an answer whose strings hold placeholders, chosen by
 //! rules, one after the other, or always the same.
 
+mod collection;
+mod query;
 mod state;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rand::RngExt as _;
 
 use super::{IntegrationAnswer, IntegrationError};
 use crate::config::{
-    Delay, MockAnswer, MockBody, MockSource,
-    template::{Lookup, Sampler},
+    CollectionMock, Delay, MockAnswer, MockBody, MockSource,
+    template::{Lookup, Sampler, TextTemplate},
 };
-pub use state::{Mock, Mocks};
+use collection::{Collection, Reply};
+pub use state::{Mock, Mocks, Reset};
 
-/// What answers a request, and how it was found.
-struct Chosen<'m> {
-    answer: &'m MockAnswer,
-    how: How,
-}
-
-/// Positions count from 0.
-enum How {
-    Rule(usize),
-    Only,
-    Step(usize, usize),
+/// What answers a request. Positions count from 0.
+enum Chosen<'m> {
+    Rule(usize, &'m MockAnswer),
+    Only(&'m MockAnswer),
+    Step(usize, usize, &'m MockAnswer),
+    Collection(&'m CollectionMock, &'m Collection),
 }
 
 /// Waits as long as the mock says, and renders its answer.
@@ -34,24 +32,37 @@ pub async fn answer(
     mock: &Mock,
     request: &(dyn Lookup + Sync),
 ) -> Result<IntegrationAnswer, IntegrationError> {
-    let Chosen { answer, .. } = choose(mock, request, Mock::step)?;
+    let chosen = choose(mock, request, Mock::step)?;
     let seed = || mock.seed();
     let mut sampler = Sampler::new(&seed);
-    let delay = delay(answer.delay, &mut sampler);
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    match chosen {
+        Chosen::Rule(_, answer) | Chosen::Only(answer) | Chosen::Step(_, _, answer) => {
+            wait(answer.delay, &mut sampler).await;
+            render(answer, request, &mut sampler)
+        }
+        Chosen::Collection(mock, collection) => {
+            wait(mock.delay, &mut sampler).await;
+            let headers = headers(&mock.headers, request, &mut sampler)?;
+            Ok(from_collection(collection.answer(mock, request), headers))
+        }
     }
-    render(answer, request, &mut sampler)
 }
 
 /// The same choice in words, for whoever looks at a request; nothing is counted.
 pub fn describe(mock: &Mock, request: &(dyn Lookup + Sync)) -> String {
     let Ok(chosen) = choose(mock, request, Mock::steps) else { return "mock".to_owned() };
-    match chosen.how {
-        How::Rule(index) => format!("mock, rule {} of {}", index + 1, mock.config.rules.len()),
-        How::Only if mock.config.rules.is_empty() => "mock".to_owned(),
-        How::Only => format!("mock, none of {} rules", mock.config.rules.len()),
-        How::Step(index, count) => format!("mock, answer {} of {count} in sequence", index + 1),
+    let rules = mock.config.rules.len();
+    match chosen {
+        Chosen::Rule(index, _) => format!("mock, rule {} of {rules}", index + 1),
+        Chosen::Only(_) if rules == 0 => "mock".to_owned(),
+        Chosen::Only(_) => format!("mock, none of {rules} rules"),
+        Chosen::Step(index, count, _) => {
+            format!("mock, answer {} of {count} in sequence", index + 1)
+        }
+        Chosen::Collection(own, _) => match &own.item {
+            Some(_) => format!("mock, an item of the collection {}", own.name),
+            None => format!("mock, the collection {}", own.name),
+        },
     }
 }
 
@@ -64,25 +75,32 @@ fn choose<'m>(
     let rules = &mock.config.rules;
     let holds = |index: &usize| rules[*index].when.iter().all(|one| one.holds(request));
     if let Some(index) = (0..rules.len()).find(holds) {
-        return Ok(Chosen { answer: &rules[index].answer, how: How::Rule(index) });
+        return Ok(Chosen::Rule(index, &rules[index].answer));
     }
     match &mock.config.otherwise {
-        MockSource::Answer(answer) => Ok(Chosen { answer, how: How::Only }),
+        MockSource::Answer(answer) => Ok(Chosen::Only(answer)),
         MockSource::Sequence { answers, end } => {
             let index = end.index(step(mock), answers.len());
             let answer = answers
                 .get(index)
                 .ok_or_else(|| IntegrationError::Mock("its sequence is empty".to_owned()))?;
-            Ok(Chosen { answer, how: How::Step(index, answers.len()) })
+            Ok(Chosen::Step(index, answers.len(), answer))
         }
+        MockSource::Collection(own) => match &mock.collection {
+            Some(collection) => Ok(Chosen::Collection(own, collection)),
+            None => Err(IntegrationError::Mock(format!("there is no collection {:?}", own.name))),
+        },
     }
 }
 
-fn delay(delay: Delay, sampler: &mut Sampler<'_>) -> Duration {
-    if delay.min == delay.max {
-        return delay.min;
+async fn wait(delay: Delay, sampler: &mut Sampler<'_>) {
+    let time = match delay {
+        Delay { min, max } if min == max => min,
+        Delay { min, max } => sampler.rng().random_range(min..=max),
+    };
+    if time > Duration::ZERO {
+        tokio::time::sleep(time).await;
     }
-    sampler.rng().random_range(delay.min..=delay.max)
 }
 
 fn render(
@@ -102,19 +120,42 @@ fn render(
             (Bytes::from(json.to_string()), Some("application/json"))
         }
     };
-    let mut headers = HeaderMap::with_capacity(answer.headers.len() + 1);
-    for (name, template) in &answer.headers {
-        let value = template.render(request, sampler).map_err(|error| failed(&error))?;
-        // What a client sent may not break a line of the response's head.
-        let value = HeaderValue::from_str(&value).map_err(|_| {
-            IntegrationError::Mock(format!("{value:?} cannot be the value of the header {name}"))
-        })?;
-        headers.append(name, value);
-    }
+    let mut headers = headers(&answer.headers, request, sampler)?;
     if let Some(content_type) = content_type {
         headers
             .entry(header::CONTENT_TYPE)
             .or_insert_with(|| HeaderValue::from_static(content_type));
     }
     Ok(IntegrationAnswer::Http { status: answer.status, headers, body: body.into() })
+}
+
+/// A collection's reply; headers of the configuration win over its own.
+fn from_collection(reply: Reply, mut headers: HeaderMap) -> IntegrationAnswer {
+    let own = reply.body.is_some().then(|| ("content-type", "application/json".to_owned()));
+    for (name, value) in reply.headers.into_iter().chain(own) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.entry(name).or_insert(value);
+        }
+    }
+    let body = reply.body.map_or_else(Bytes::new, Bytes::from);
+    IntegrationAnswer::Http { status: reply.status, headers, body: body.into() }
+}
+
+fn headers(
+    templates: &[(HeaderName, TextTemplate)],
+    request: &(dyn Lookup + Sync),
+    sampler: &mut Sampler<'_>,
+) -> Result<HeaderMap, IntegrationError> {
+    let mut headers = HeaderMap::with_capacity(templates.len() + 1);
+    for (name, template) in templates {
+        let value = template
+            .render(request, sampler)
+            .map_err(|error| IntegrationError::Mock(error.to_string()))?;
+        // What a client sent may not break a line of the response's head.
+        let value = HeaderValue::from_str(&value).map_err(|_| {
+            IntegrationError::Mock(format!("{value:?} cannot be the value of the header {name}"))
+        })?;
+        headers.append(name, value);
+    }
+    Ok(headers)
 }

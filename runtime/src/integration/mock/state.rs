@@ -13,12 +13,23 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::config::{Config, IntegrationConfig, MockConfig, SequenceEnd};
+use super::collection::Collection;
+use crate::config::{Config, IntegrationConfig, MockConfig, MockSource, SequenceEnd};
 
 /// The state of all mocks of a snapshot.
 #[derive(Debug, Default)]
 pub struct Mocks {
     routes: BTreeMap<String, Arc<Mock>>,
+    collections: BTreeMap<String, Arc<Collection>>,
+}
+
+/// How much has been set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset {
+    /// Mocks of routes.
+    pub mocks: usize,
+    /// Collections.
+    pub collections: usize,
 }
 
 /// A route's mock with its state.
@@ -27,6 +38,8 @@ pub struct Mock {
     pub(super) config: Arc<MockConfig>,
     route: String,
     seed: Option<u64>,
+    /// What it serves, where that is a collection.
+    pub(super) collection: Option<Arc<Collection>>,
     // Answers of the sequence that have been given.
     steps: AtomicU64,
     generator: Mutex<StdRng>,
@@ -35,20 +48,32 @@ pub struct Mock {
 impl Mocks {
     /// Of a configuration; what is unchanged since `before` is taken over.
     pub fn new(config: &Config, before: Option<&Self>) -> Self {
+        let collections: BTreeMap<_, _> = config
+            .collections
+            .iter()
+            .map(|(name, own)| {
+                let old = before.and_then(|before| before.collections.get(name));
+                let same = old.filter(|old| old.is_of(own, config.seed));
+                let new = || Arc::new(Collection::new(name, own.clone(), config.seed));
+                (name.clone(), same.map_or_else(new, Arc::clone))
+            })
+            .collect();
         let mocks = config.routes.iter().filter_map(|route| match &route.integration {
             IntegrationConfig::Mock(mock) => Some((route.key.to_string(), mock)),
             _ => None,
         });
         let routes = mocks.map(|(route, mock)| {
+            let collection = match &mock.otherwise {
+                MockSource::Collection(own) => collections.get(&own.name).map(Arc::clone),
+                _ => None,
+            };
+            let mut new = Mock::new(Arc::clone(mock), route.clone(), config.seed);
+            new.collection = collection;
             let old = before.and_then(|before| before.routes.get(&route));
-            let same = old.filter(|old| old.config == *mock && old.seed == config.seed);
-            let mock = same.map_or_else(
-                || Arc::new(Mock::new(Arc::clone(mock), route.clone(), config.seed)),
-                Arc::clone,
-            );
-            (route, mock)
+            let same = old.filter(|old| old.is_like(&new));
+            (route, same.map_or_else(|| Arc::new(new), Arc::clone))
         });
-        Self { routes: routes.collect() }
+        Self { routes: routes.collect(), collections }
     }
 
     /// The mock of a route, by the route's key.
@@ -56,20 +81,24 @@ impl Mocks {
         self.routes.get(key)
     }
 
-    /// Sets everything back to what the configuration says, and says how many
-    /// mocks that were.
-    pub fn reset(&self) -> usize {
-        for mock in self.routes.values() {
-            mock.reset();
-        }
-        self.routes.len()
+    /// Sets everything back to what the configuration says.
+    pub fn reset(&self) -> Reset {
+        self.routes.values().for_each(|mock| mock.reset());
+        self.collections.values().for_each(|collection| collection.reset());
+        Reset { mocks: self.routes.len(), collections: self.collections.len() }
     }
 }
 
 impl Mock {
     fn new(config: Arc<MockConfig>, route: String, seed: Option<u64>) -> Self {
         let generator = Mutex::new(generator(seed, &route));
-        Self { config, route, seed, steps: AtomicU64::new(0), generator }
+        Self { config, route, seed, collection: None, steps: AtomicU64::new(0), generator }
+    }
+
+    /// Whether both come from the same words and serve the same collection.
+    fn is_like(&self, other: &Self) -> bool {
+        let serves = |mock: &Self| mock.collection.as_ref().map(Arc::as_ptr);
+        self.config == other.config && self.seed == other.seed && serves(self) == serves(other)
     }
 
     fn reset(&self) {
@@ -113,7 +142,7 @@ impl SequenceEnd {
 
 /// A generator of its own for each `name`, so that what is asked of one
 /// changes nothing in another.
-fn generator(seed: Option<u64>, name: &str) -> StdRng {
+pub fn generator(seed: Option<u64>, name: &str) -> StdRng {
     let digest = match seed {
         Some(seed) => Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name),
         None => Sha256::new().chain_update(Uuid::new_v4()).chain_update(Uuid::new_v4()),
