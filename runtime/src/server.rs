@@ -1,12 +1,19 @@
 //! Listener and connections: HTTP/1.1 and HTTP/2 on one port, bounds on what
 //! a connection may take, and an orderly end.
 
+mod fault;
+
 use std::{
-    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -21,11 +28,12 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    config::Pools,
+    config::{FaultKind, Pools},
     gateway::Gateway,
     integration::AnswerBody,
     pipeline::{self, Connection, Trace},
 };
+use fault::Breakage;
 
 /// What an HTTP/2 connection begins with. RFC 9113, section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -127,9 +135,7 @@ impl Server {
         let server = Arc::clone(&self);
         let service = service_fn(move |request: Request<Incoming>| {
             let server = Arc::clone(&server);
-            async move {
-                Ok::<_, Infallible>(server.answer(Connection { client, local }, request).await)
-            }
+            async move { server.answer(Connection { client, local }, request).await }
         });
         // Those of the moment: the parser holds a connection to them to its end.
         let limits = self.gateway.load().config.limits.clone();
@@ -144,13 +150,22 @@ impl Server {
                 .serve_connection(io, service);
             drive(connection, stop, |connection| connection.graceful_shutdown()).await
         } else {
-            let connection = http1::Builder::new()
+            let mut connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.pools.header_read_timeout)
                 .max_headers(limits.header_count_max)
                 .max_buf_size(buffer)
                 .serve_connection(io, service);
-            drive(connection, stop, |connection| connection.graceful_shutdown()).await
+            let driven = Pin::new(&mut connection);
+            let result =
+                drive(driven, stop, |driven| driven.get_mut().as_mut().graceful_shutdown()).await;
+            if let Some(breakage) = result.as_ref().err().and_then(Breakage::of) {
+                let stream = connection.into_parts().io.into_inner();
+                if let Err(error) = breakage.perform(stream).await {
+                    tracing::debug!(%client, %error, "the client was gone before a mock's fault");
+                }
+            }
+            result
         };
         if let Err(error) = result {
             tracing::debug!(%client, %error, "connection ended");
@@ -161,10 +176,15 @@ impl Server {
         &self,
         connection: Connection,
         request: Request<Incoming>,
-    ) -> Response<AnswerBody> {
+    ) -> Result<Response<AnswerBody>, Breakage> {
         // Loaded once and kept to the end: a reload does not touch it.
         let gateway = self.gateway.load_full();
-        pipeline::serve(&gateway, connection, request, &mut Trace::Off).await
+        let head = request.method() == Method::HEAD;
+        let response = pipeline::serve(&gateway, connection, request, &mut Trace::Off).await;
+        match response.extensions().get::<FaultKind>() {
+            Some(fault) => Err(Breakage::new(*fault, &response, head)),
+            None => Ok(response),
+        }
     }
 }
 
@@ -183,7 +203,7 @@ async fn accept(
 async fn drive<C>(
     connection: C,
     mut stop: watch::Receiver<bool>,
-    shut_down: impl FnOnce(std::pin::Pin<&mut C>),
+    shut_down: impl FnOnce(Pin<&mut C>),
 ) -> Result<(), hyper::Error>
 where
     C: Future<Output = Result<(), hyper::Error>>,

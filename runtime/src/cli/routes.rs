@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{ConfigArguments, Failure, load};
 use crate::{
-    config::{HttpConfig, MappedTarget, MockConfig, MockSource, SequenceEnd},
+    config::{HttpConfig, MappedTarget, MockAnswer, MockConfig, MockSource, SequenceEnd},
     gateway::Target,
 };
 
@@ -43,6 +43,10 @@ fn endpoint(http: &HttpConfig) -> String {
 
 fn mock_text(mock: &MockConfig) -> String {
     let mut text = match &mock.otherwise {
+        MockSource::Answer(MockAnswer { fault: Some(fault), status, .. }) => match fault.percent {
+            100 => format!("mock {}", fault.kind),
+            percent => format!("mock {status}; {percent} % {}", fault.kind),
+        },
         MockSource::Answer(answer) => format!("mock {}", answer.status),
         MockSource::Sequence { answers, end } => {
             let statuses: Vec<&str> = answers.iter().map(|one| one.status.as_str()).collect();

@@ -12,7 +12,10 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use http_body_util::Full;
 
 use super::{ConfigArguments, Failure, load, runtime, text_or_file};
-use crate::pipeline::{self, Connection, Trace};
+use crate::{
+    config::FaultKind,
+    pipeline::{self, Connection, Trace},
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -53,7 +56,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for step in steps {
         writeln!(out, "--- {}\n{}\n", step.stage, step.text)?;
     }
-    writeln!(out, "status: {}", response.status().as_u16())?;
+    match response.extensions().get::<FaultKind>() {
+        Some(fault) => writeln!(out, "fault: {fault}")?,
+        None => writeln!(out, "status: {}", response.status().as_u16())?,
+    }
     writeln!(out, "latency: {:.1} ms", latency.as_secs_f64() * 1000.0)?;
     Ok(())
 }

@@ -132,6 +132,7 @@ pub static MOCK: Section = Section {
         "body",
         "json",
         "delay_ms",
+        "fault",
         "sequence",
         "sequence_end",
         "rules",
@@ -139,23 +140,27 @@ pub static MOCK: Section = Section {
     ],
 };
 
-pub static COLLECTION: Section =
-    Section { title: "[collection.NAME]", keys: &["id", "ids", "items", "items_max", "bytes_max"] };
+pub static COLLECTION: Section = Section {
+    title: "[collection.NAME]",
+    keys: &["id", "ids", "items", "file", "items_max", "bytes_max"],
+};
 
 pub static SEQUENCE: Section = Section {
     title: "an entry of a mock's sequence",
-    keys: &["status", "headers", "body", "json", "delay_ms"],
+    keys: &["status", "headers", "body", "json", "delay_ms", "fault"],
 };
 
 pub static RULE: Section = Section {
     title: "an entry of a mock's rules",
-    keys: &["when", "status", "headers", "body", "json", "delay_ms"],
+    keys: &["when", "status", "headers", "body", "json", "delay_ms", "fault"],
 };
 
 pub static CONDITION: Section = Section {
     title: "a condition of a mock's rule",
     keys: &["equals", "not", "one_of", "like", "matches", "contains", "present", "min", "max"],
 };
+
+pub static FAULT: Section = Section { title: "a mock's fault", keys: &["type", "percent"] };
 
 pub static DELAY: Section = Section { title: "a mock's delay_ms", keys: &["min", "max"] };
 
@@ -205,6 +210,7 @@ pub static SECTIONS: &[&Section] = &[
     &ROUTE,
     &MOCK,
     &DELAY,
+    &FAULT,
     &SEQUENCE,
     &RULE,
     &CONDITION,

@@ -1,6 +1,6 @@
 //! What the mock shorthand says: answers without code.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
@@ -58,6 +58,8 @@ pub struct CollectionMock {
     pub headers: Vec<(HeaderName, TextTemplate)>,
     /// How long answers are held back.
     pub delay: Delay,
+    /// What goes wrong instead.
+    pub fault: Option<Fault>,
 }
 
 /// One `[collection.NAME]`.
@@ -116,6 +118,42 @@ pub struct MockAnswer {
     pub body: MockBody,
     /// How long the answer is held back.
     pub delay: Delay,
+    /// What goes wrong instead.
+    pub fault: Option<Fault>,
+}
+
+/// What goes wrong with a connection, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// In how many of a hundred requests, on average.
+    pub percent: u8,
+}
+
+/// What a connection does instead of answering. A stream of HTTP/2 is reset,
+/// whichever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It is reset.
+    Reset,
+    /// It is closed without an answer.
+    Empty,
+    /// It is closed after half of the body.
+    Truncated,
+    /// It is closed after bytes that are not HTTP.
+    Garbage,
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reset => "reset: the connection is reset",
+            Self::Empty => "empty: the connection is closed without an answer",
+            Self::Truncated => "truncated: the connection is closed after half of the body",
+            Self::Garbage => "garbage: the connection is closed after bytes that are not HTTP",
+        })
+    }
 }
 
 /// An answer's body: at most one of `body` and `json`.

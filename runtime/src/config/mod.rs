@@ -37,8 +37,9 @@ pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use condition::{Condition, Part, Test};
 pub use function_name::FunctionName;
 pub use mock::{
-    COLLECTION_METHODS, CollectionConfig, CollectionMock, Delay, ID_BYTES_MAX, ITEM_METHODS,
-    IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd, id_text,
+    COLLECTION_METHODS, CollectionConfig, CollectionMock, Delay, Fault, FaultKind, ID_BYTES_MAX,
+    ITEM_METHODS, IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
+    id_text,
 };
 pub use sections::{function_name, load};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};

@@ -15,7 +15,7 @@ use http::Client;
 pub use mock::{Mock, Mocks};
 
 use crate::{
-    config::template::Lookup,
+    config::{FaultKind, template::Lookup},
     sandbox::{Function, Invocation, InvokeError},
 };
 
@@ -64,6 +64,8 @@ pub enum IntegrationAnswer {
         headers: HeaderMap,
         /// The body.
         body: AnswerBody,
+        /// What the server does instead of sending it.
+        fault: Option<FaultKind>,
     },
 }
 
@@ -109,7 +111,12 @@ pub async fn call(
                     false => client.send_whole(*request).await?,
                 };
                 let (parts, body) = response.into_parts();
-                Ok(IntegrationAnswer::Http { status: parts.status, headers: parts.headers, body })
+                Ok(IntegrationAnswer::Http {
+                    status: parts.status,
+                    headers: parts.headers,
+                    body,
+                    fault: None,
+                })
             }
         }
     };

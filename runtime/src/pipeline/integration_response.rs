@@ -67,16 +67,20 @@ pub fn into_response(
     request: &MethodRequest<'_>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
+    let fault = match &answered.answer {
+        IntegrationAnswer::Http { fault, .. } => *fault,
+        IntegrationAnswer::Payload(_) => None,
+    };
     let (status, headers, body) = match (answered.answer, &request.matched.route.target) {
         (answer, Target::Mapped(mapped)) => {
             let error = answered.error.as_deref();
             return mapped_response::into_response(mapped, answer, error, request, trace);
         }
-        (IntegrationAnswer::Http { status, mut headers, body }, Target::HttpProxy(_)) => {
+        (IntegrationAnswer::Http { status, mut headers, body, .. }, Target::HttpProxy(_)) => {
             proxied_headers(&mut headers, status, request);
             (status, headers, body)
         }
-        (IntegrationAnswer::Http { status, headers, body }, _) => (status, headers, body),
+        (IntegrationAnswer::Http { status, headers, body, .. }, _) => (status, headers, body),
         (IntegrationAnswer::Payload(text), target) => {
             let format = match target {
                 Target::Function { payload, .. } => *payload,
@@ -109,6 +113,11 @@ pub fn into_response(
     let mut response = Response::new(if empty { AnswerBody::default() } else { body });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    if let Some(fault) = fault {
+        let request_id = &*request.exchange.request_id;
+        tracing::info!(request_id, "the mock's fault: {fault}");
+        response.extensions_mut().insert(fault);
+    }
     Ok(response)
 }
 

@@ -40,7 +40,7 @@ pub fn into_response(
         IntegrationAnswer::Payload(text) => {
             (error.map(str::to_owned), Answer { body: text.into(), ..Answer::default() })
         }
-        IntegrationAnswer::Http { status, headers, body } => {
+        IntegrationAnswer::Http { status, headers, body, .. } => {
             let body = body.whole().cloned().unwrap_or_default();
             (Some(status.as_str().to_owned()), Answer { headers, body })
         }

@@ -146,7 +146,8 @@ impl Trace {
     pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer, latency: Duration) {
         self.note("integration response", |detail| match answer {
             IntegrationAnswer::Payload(text) => payload(text, detail),
-            IntegrationAnswer::Http { status, headers: map, body: bytes } => {
+            IntegrationAnswer::Http { fault: Some(fault), .. } => format!("fault: {fault}"),
+            IntegrationAnswer::Http { status, headers: map, body: bytes, fault: None } => {
                 format!("{status}{}{}", headers(map, detail), answer_body(bytes, detail))
             }
         });

@@ -247,3 +247,22 @@ fn the_commands_show_the_collection() {
     let test = out(&["test", "POST", "/todos", "--body", "{\"title\": \"x\"}"]);
     assert!(test.contains("mock, the collection todos") && test.contains("status: 201"), "{test}");
 }
+
+#[test]
+fn items_come_from_a_file_and_change_with_it() {
+    let project = Project::with_config(
+        "[collection.pets]\nfile = \"pets.json\"\n[[route]]\nroute = \"ANY /pets\"\nmock = { collection = \"pets\" }\n",
+    );
+    let file = project.path().join("pets.json");
+    std::fs::write(&file, r#"[{ "name": "Rex" }, { "id": 9, "name": "Tom" }]"#).expect("written");
+    let gateway = project.serve();
+    assert_eq!(
+        gateway.get("/pets").json(),
+        json!([{ "id": 10, "name": "Rex" }, { "id": 9, "name": "Tom" }])
+    );
+    std::fs::write(&file, "[{").expect("written");
+    gateway.wait_for_log("pets.json: EOF");
+    assert_eq!(gateway.get("/pets").header("x-total-count"), Some("2"));
+    std::fs::write(&file, r#"[{ "id": 1 }]"#).expect("written");
+    gateway.wait("the new items", || gateway.get("/pets").json() == json!([{ "id": 1 }]));
+}

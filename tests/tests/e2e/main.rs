@@ -8,6 +8,7 @@ mod compression;
 mod collections;
 mod cors;
 mod events;
+mod faults;
 mod http;
 mod limits;
 mod logging;

@@ -46,9 +46,17 @@ fn collection(table: &Table<'_>) -> CollectionConfig {
     let ids = table.choice("ids", &[("integer", IdKind::Integer), ("uuid", IdKind::Uuid)]);
     let items_max = table.integer("items_max", 1..=ITEMS_MAX, ITEMS_DEFAULT);
     let bytes_max = table.integer("bytes_max", 1..=BYTES_MAX, BYTES_DEFAULT);
-    let given = table.take("items");
-    let items = given.as_ref().map(|given| items(given, id)).unwrap_or_default();
-    if let Some(given) = given {
+    let (given, file) = (table.take("items"), table.take("file"));
+    let items = match (&given, &file) {
+        (Some(given), None) => items(given, id),
+        (None, Some(file)) => items_of_file(file, id).unwrap_or_default(),
+        (Some(_), Some(file)) => {
+            file.problem("a collection has items or a file, not both", "keep one of them");
+            Vec::new()
+        }
+        (None, None) => Vec::new(),
+    };
+    if let Some(given) = given.or(file) {
         check_size(&given, &items, items_max, bytes_max);
     }
     CollectionConfig {
@@ -76,6 +84,36 @@ fn items(given: &Value<'_>, id: &str) -> Vec<Map<String, Json>> {
         }
     }
     items
+}
+
+/// A file with a JSON array of objects.
+fn items_of_file(file: &Value<'_>, id: &str) -> Option<Vec<Map<String, Json>>> {
+    let name = file.string()?;
+    let text = file.file(name)?;
+    let hint = "it has to be a JSON array of objects";
+    let list: Vec<Json> = match serde_json::from_str(&text) {
+        Ok(list) => list,
+        Err(error) => {
+            file.problem(format!("{}: {error}", name.text), hint);
+            return None;
+        }
+    };
+    let mut seen = HashSet::new();
+    let mut items = Vec::with_capacity(list.len());
+    for (index, item) in list.into_iter().enumerate() {
+        let place = format!("{}, item {}", name.text, index + 1);
+        match item {
+            Json::Object(fields) => {
+                if let Err(message) = check_id(&fields, id, &mut seen) {
+                    let hint = "leave the id out to have one made";
+                    file.problem(format!("{place}: {message}"), hint);
+                }
+                items.push(fields);
+            }
+            _ => file.problem(format!("{place} is no object"), hint),
+        }
+    }
+    Some(items)
 }
 
 fn check_id(

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     config::{
-        COLLECTION_METHODS, CollectionConfig, CollectionMock, Condition, Delay, ITEM_METHODS,
-        MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
-        keys::{DELAY, RULE, SEQUENCE, closest},
-        read::{Table, Value},
+        COLLECTION_METHODS, CollectionConfig, CollectionMock, Condition, Delay, Fault, FaultKind,
+        ITEM_METHODS, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
+        keys::{DELAY, FAULT, RULE, SEQUENCE, closest},
+        read::{Table, Value, choice},
         template::{JsonTemplate, PlaceholderError, TextTemplate},
         tree::Data,
     },
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The keys of one answer.
-const ANSWER: [&str; 5] = ["status", "headers", "body", "json", "delay_ms"];
+const ANSWER: [&str; 6] = ["status", "headers", "body", "json", "delay_ms", "fault"];
 
 pub fn mock(
     table: &Table<'_>,
@@ -100,6 +100,7 @@ fn collection(
         parents,
         headers: headers(table, key),
         delay: delay(table),
+        fault: fault(table),
     }
 }
 
@@ -165,7 +166,34 @@ fn answer(table: &Table<'_>, key: Option<&RouteKey>) -> MockAnswer {
         let message = format!("an answer with the status {} has no body", status.as_u16());
         table.source.problem(at, message, "remove the body, or use 200");
     }
-    MockAnswer { status, headers: headers(table, key), body, delay: delay(table) }
+    let fault = fault(table);
+    if bodiless && fault.is_some_and(|fault| fault.kind == FaultKind::Truncated) {
+        let message = format!("an answer with the status {} has no body", status.as_u16());
+        let hint = "nothing can be cut off: use 200, or another fault";
+        table.source.problem(table.key_at("fault"), message, hint);
+    }
+    MockAnswer { status, headers: headers(table, key), body, delay: delay(table), fault }
+}
+
+/// `fault = "reset"`, or `fault = { type = "reset", percent = 10 }`.
+fn fault(table: &Table<'_>) -> Option<Fault> {
+    const KINDS: [(&str, FaultKind); 4] = [
+        ("reset", FaultKind::Reset),
+        ("empty", FaultKind::Empty),
+        ("truncated", FaultKind::Truncated),
+        ("garbage", FaultKind::Garbage),
+    ];
+    let given = table.take("fault")?;
+    if !matches!(given.value, Data::Table(_)) {
+        return Some(Fault { kind: choice(&given, given.string()?, &KINDS)?, percent: 100 });
+    }
+    let fault = given.table(&FAULT)?;
+    if fault.take("type").is_none() {
+        let hint = "write fault = { type = \"reset\", percent = 10 }";
+        given.problem(format!("{} has no type", given.path), hint);
+    }
+    let percent = fault.integer("percent", 1..=100, 100_u8);
+    Some(Fault { kind: fault.choice("type", &KINDS)?, percent })
 }
 
 /// `delay_ms = 200`, or `delay_ms = { min = 100, max = 800 }`.

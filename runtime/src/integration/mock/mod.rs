@@ -13,7 +13,7 @@ use rand::RngExt as _;
 
 use super::{IntegrationAnswer, IntegrationError};
 use crate::config::{
-    CollectionMock, Delay, MockAnswer, MockBody, MockSource,
+    CollectionMock, Delay, Fault, FaultKind, MockAnswer, MockBody, MockSource,
     template::{Lookup, Sampler, TextTemplate},
 };
 use collection::{Collection, Reply};
@@ -37,13 +37,15 @@ pub async fn answer(
     let mut sampler = Sampler::new(&seed);
     match chosen {
         Chosen::Rule(_, answer) | Chosen::Only(answer) | Chosen::Step(_, _, answer) => {
+            let fault = strikes(answer.fault, &mut sampler);
             wait(answer.delay, &mut sampler).await;
-            render(answer, request, &mut sampler)
+            Ok(with_fault(fault, render(answer, request, &mut sampler)?))
         }
         Chosen::Collection(mock, collection) => {
+            let fault = strikes(mock.fault, &mut sampler);
             wait(mock.delay, &mut sampler).await;
             let headers = headers(&mock.headers, request, &mut sampler)?;
-            Ok(from_collection(collection.answer(mock, request), headers))
+            Ok(with_fault(fault, from_collection(collection.answer(mock, request), headers)))
         }
     }
 }
@@ -93,6 +95,19 @@ fn choose<'m>(
     }
 }
 
+/// The fault, if it is this request's turn.
+fn strikes(fault: Option<Fault>, sampler: &mut Sampler<'_>) -> Option<FaultKind> {
+    let Fault { kind, percent } = fault?;
+    (percent >= 100 || sampler.rng().random_range(0..100) < percent).then_some(kind)
+}
+
+fn with_fault(kind: Option<FaultKind>, mut answer: IntegrationAnswer) -> IntegrationAnswer {
+    if let IntegrationAnswer::Http { fault, .. } = &mut answer {
+        *fault = kind;
+    }
+    answer
+}
+
 async fn wait(delay: Delay, sampler: &mut Sampler<'_>) {
     let time = match delay {
         Delay { min, max } if min == max => min,
@@ -126,7 +141,7 @@ fn render(
             .entry(header::CONTENT_TYPE)
             .or_insert_with(|| HeaderValue::from_static(content_type));
     }
-    Ok(IntegrationAnswer::Http { status: answer.status, headers, body: body.into() })
+    Ok(IntegrationAnswer::Http { status: answer.status, headers, body: body.into(), fault: None })
 }
 
 /// A collection's reply; headers of the configuration win over its own.
@@ -138,7 +153,7 @@ fn from_collection(reply: Reply, mut headers: HeaderMap) -> IntegrationAnswer {
         }
     }
     let body = reply.body.map_or_else(Bytes::new, Bytes::from);
-    IntegrationAnswer::Http { status: reply.status, headers, body: body.into() }
+    IntegrationAnswer::Http { status: reply.status, headers, body: body.into(), fault: None }
 }
 
 fn headers(
