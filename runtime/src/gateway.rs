@@ -15,7 +15,7 @@ use crate::{
         ApiKind, Config, FunctionName, HttpConfig, IntegrationConfig, IntegrationParameter,
         MappedConfig, MappingExpression, PayloadFormat, RouteConfig, ValidationConfig,
     },
-    integration::{Mock, Mocks, http::Clients},
+    integration::{Mock, Mocks, http::Clients, record::Recorder},
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -35,6 +35,16 @@ pub struct Gateway {
     pub clients: Arc<Clients>,
     /// What mocks remember.
     pub mocks: Mocks,
+    /// What answers where no route does.
+    pub recording: Option<Recording>,
+}
+
+/// `[record]`, with the route that it stands for.
+pub struct Recording {
+    /// A proxy for everything.
+    pub route: Route,
+    /// Who writes its answers.
+    pub recorder: Arc<Recorder>,
 }
 
 /// A handler in the folder, loaded or not.
@@ -113,6 +123,9 @@ pub enum Target {
     HttpProxy(Arc<HttpConfig>),
 }
 
+/// The path's parameter where everything is proxied.
+pub const REST: &str = "proxy";
+
 /// The name that is served at the root.
 const INDEX: &str = "index";
 
@@ -145,7 +158,17 @@ impl Gateway {
             }
         }
         let router = Router::new(config.kind, routes);
-        Self { config, functions, router, clients, mocks }
+        let recording = config.record.as_ref().map(|own| {
+            let old = before.and_then(|before| before.recording.as_ref());
+            let old = old.map(|old| &old.recorder).filter(|old| old.is_of(own, config.kind));
+            let new = || Arc::new(Recorder::new(own.clone(), config.kind));
+            let target = Target::HttpProxy(Arc::clone(&own.endpoint));
+            let rest = vec![Segment::Greedy(REST.to_owned())];
+            let key = RouteKey::Path(RouteMethod::Any, PathPattern::from_segments(rest));
+            let route = Route::new(&key, target, config.limits.integration_timeout, false);
+            Recording { route, recorder: old.map_or_else(new, Arc::clone) }
+        });
+        Self { config, functions, router, clients, mocks, recording }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.
@@ -188,7 +211,7 @@ fn drop_in_routes(config: &Config, name: &str) -> Vec<(RouteKey, Route)> {
     };
     let base = if name == INDEX { Vec::new() } else { vec![Segment::Literal(name.to_owned())] };
     let mut rest = base.clone();
-    rest.push(Segment::Greedy("proxy".to_owned()));
+    rest.push(Segment::Greedy(REST.to_owned()));
     [base, rest]
         .into_iter()
         .map(|segments| {

@@ -30,6 +30,10 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let origin = if route.drop_in { "  (drop-in)" } else { "" };
         writeln!(out, "{:<width$}  {target}{origin}", route.key)?;
     }
+    if let Some(record) = &loaded.gateway.config.record {
+        let file = record.file.display();
+        writeln!(out, "{:<width$}  {}, recorded in {file}", "other", record.upstream)?;
+    }
     Ok(())
 }
 

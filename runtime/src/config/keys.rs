@@ -34,6 +34,7 @@ pub static ROOT: Section = Section {
         "function",
         "table",
         "collection",
+        "record",
         "route",
     ],
 };
@@ -140,6 +141,8 @@ pub static MOCK: Section = Section {
     ],
 };
 
+pub static RECORD: Section = Section { title: "[record]", keys: &["upstream", "file"] };
+
 pub static COLLECTION: Section = Section {
     title: "[collection.NAME]",
     keys: &["id", "ids", "items", "file", "items_max", "bytes_max"],
@@ -207,6 +210,7 @@ pub static SECTIONS: &[&Section] = &[
     &TABLE,
     &INDEX,
     &COLLECTION,
+    &RECORD,
     &ROUTE,
     &MOCK,
     &DELAY,

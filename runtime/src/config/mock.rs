@@ -1,11 +1,12 @@
 //! What the mock shorthand says: answers without code.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{
+    HttpConfig,
     condition::Condition,
     template::{JsonTemplate, TextTemplate},
 };
@@ -60,6 +61,17 @@ pub struct CollectionMock {
     pub delay: Delay,
     /// What goes wrong instead.
     pub fault: Option<Fault>,
+}
+
+/// `[record]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordConfig {
+    /// The upstream as the file names it.
+    pub upstream: String,
+    /// How it is called.
+    pub endpoint: Arc<HttpConfig>,
+    /// Where answers are kept, absolute.
+    pub file: PathBuf,
 }
 
 /// One `[collection.NAME]`.

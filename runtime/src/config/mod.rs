@@ -38,8 +38,8 @@ pub use condition::{Condition, Part, Test};
 pub use function_name::FunctionName;
 pub use mock::{
     COLLECTION_METHODS, CollectionConfig, CollectionMock, Delay, Fault, FaultKind, ID_BYTES_MAX,
-    ITEM_METHODS, IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, SequenceEnd,
-    id_text,
+    ITEM_METHODS, IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, RecordConfig,
+    SequenceEnd, id_text,
 };
 pub use sections::{function_name, load};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
@@ -89,6 +89,8 @@ pub struct Config {
     pub tables: Vec<TableConfig>,
     /// `[collection.NAME]`: what mocks serve by name.
     pub collections: BTreeMap<String, CollectionConfig>,
+    /// `[record]`.
+    pub record: Option<RecordConfig>,
 }
 
 /// What is fixed while the process lives: a reload that changes it is refused.

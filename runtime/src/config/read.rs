@@ -7,6 +7,7 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
+    ffi::OsStr,
     fs,
     io::{self, Read as _},
     ops::RangeInclusive,
@@ -126,6 +127,11 @@ impl<'t> Source<'t> {
             let hint = format!("write variables = {{ {name} = \"value\" }} below [stages.NAME]");
             self.problem(*at, message, hint);
         }
+    }
+
+    /// The name of the configuration's own file.
+    pub fn file_name(&self) -> Option<&OsStr> {
+        self.file.file_name()
     }
 
     /// The other files that have been read, or looked for.

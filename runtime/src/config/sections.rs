@@ -14,6 +14,7 @@ mod gateway_responses;
 mod integration;
 mod mock;
 mod models;
+mod record;
 mod routes;
 mod server;
 mod tables;
@@ -97,6 +98,8 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     let collections = collections::collections(root);
+    let routes = routes::routes(root, kind, limits.integration_timeout, &models, &collections);
+    let record = record::record(root, folders, &routes);
     Config {
         file: None,
         files: Vec::new(),
@@ -111,12 +114,13 @@ fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Con
         seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),
         cors: cors::cors(root),
         gateway_responses: gateway_responses::gateway_responses(root, kind),
-        routes: routes::routes(root, kind, limits.integration_timeout, &models, &collections),
+        routes,
         limits,
         function_default,
         functions,
         tables,
         collections,
+        record,
         server: server::server(root, folders, overrides, pools),
     }
 }

@@ -140,6 +140,12 @@ impl TextTemplate {
         Ok(Self(pieces))
     }
 
+    /// Whether `text` stands for itself.
+    pub fn is_literal(text: &str, key: &RouteKey) -> bool {
+        let placeholder = |piece: &Piece| matches!(piece, Piece::Placeholder(_));
+        Self::parse(text, key).is_ok_and(|template| !template.0.iter().any(placeholder))
+    }
+
     /// The parts that are the same in every answer.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {

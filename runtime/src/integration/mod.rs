@@ -4,6 +4,7 @@
 pub mod body;
 pub mod http;
 pub mod mock;
+pub mod record;
 
 use std::time::Duration;
 

@@ -27,18 +27,23 @@ mod validation;
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::{
     config::{ApiKind, LoggingLevel, MappedTarget},
-    gateway::{Gateway, Route, Target},
-    integration::{self, AnswerBody, IntegrationAnswer, IntegrationError},
+    gateway::{Gateway, REST, Route, Target},
+    integration::{
+        self, AnswerBody, IntegrationAnswer, IntegrationError,
+        record::{Recorded, Recorder},
+    },
 };
 use error::GatewayError;
 use method_request::{About, MethodRequest};
@@ -240,7 +245,31 @@ where
     if let Target::Function { .. } = request.matched.route.target {
         integration.own_status = Some(response.status());
     }
+    if let Some((recorder, path, answer)) =
+        recorded(gateway, exchange, request.matched.route, &response)
+    {
+        recorder.keep(parts.method.as_str(), path, answer).await;
+    }
     Ok(compression::compress(&request, response).await)
+}
+
+/// What is to be kept where the answer is the recorded upstream's.
+fn recorded<'g>(
+    gateway: &'g Gateway,
+    exchange: &Exchange<'g>,
+    route: &Route,
+    response: &Response<AnswerBody>,
+) -> Option<(&'g Arc<Recorder>, &'g str, Recorded)> {
+    let recording = gateway.recording.as_ref()?;
+    if !std::ptr::eq(route, &raw const recording.route) {
+        return None;
+    }
+    let answer = Recorded {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.body().whole()?.clone(),
+    };
+    Some((&recording.recorder, exchange.path?, answer))
 }
 
 impl<'g> Matched<'g> {
@@ -256,7 +285,12 @@ impl<'g> Matched<'g> {
         let path = exchange.path.ok_or(GatewayError::NoStage)?;
         match gateway.router.find(&parts.method, path) {
             Some(found) => Ok(Self { route: found.route, parameters: found.parameters }),
-            None => Err(GatewayError::NoRoute),
+            None => {
+                let recording = gateway.recording.as_ref().ok_or(GatewayError::NoRoute)?;
+                let rest = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
+                let parameters = vec![(REST.to_owned(), rest.into_owned())];
+                Ok(Self { route: &recording.route, parameters })
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ mod logging;
 mod mapping;
 mod mocks;
 mod prototyping;
+mod record;
 mod reload;
 mod routing;
 mod samples;
