@@ -1,7 +1,7 @@
 //! Conditions of a mock's rules: a part of the request, and what it is
 //! tested for.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde_json::{Number, Value};
 
@@ -64,6 +64,28 @@ impl Condition {
     pub fn holds<L: Lookup + ?Sized>(&self, request: &L) -> bool {
         let found = self.part.of(request);
         self.tests.iter().all(|test| test.holds(found.as_ref()))
+    }
+
+    /// Why it does not hold, for whoever wrote it.
+    pub fn failure<L: Lookup + ?Sized>(&self, request: &L) -> Option<String> {
+        if self.holds(request) {
+            return None;
+        }
+        let found = if self.part.of(request).is_some() { "does not fit" } else { "is missing" };
+        Some(format!("{} {found}", self.part))
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method => f.write_str("method"),
+            Self::Path(name) => write!(f, "path.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Body(path) if path.is_empty() => f.write_str("body"),
+            Self::Body(path) => write!(f, "body.{}", path.join(".")),
+        }
     }
 }
 

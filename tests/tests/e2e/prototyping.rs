@@ -218,7 +218,8 @@ fn the_commands_show_what_a_mock_does() {
     assert!(text.contains("mock 201, then 202, again and again"), "{text}");
     for (arguments, expected) in [
         (["test", "GET", "/pets/7"], "mock, rule 4 of 5"),
-        (["test", "GET", "/pets/8"], "mock, none of 5 rules"),
+        (["test", "GET", "/pets/8"], "mock, none of 5 rules\nrule 1: header.x-mode is missing\n"),
+        (["test", "GET", "/pets/8"], "\nrule 4: path.id does not fit\nrule 5: body is missing\n"),
         (["test", "GET", "/flaky"], "mock, answer 1 of 2 in sequence"),
     ] {
         let output = project.run(&arguments);

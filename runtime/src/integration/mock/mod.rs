@@ -53,11 +53,15 @@ pub async fn answer(
 /// The same choice in words, for whoever looks at a request; nothing is counted.
 pub fn describe(mock: &Mock, request: &(dyn Lookup + Sync)) -> String {
     let Ok(chosen) = choose(mock, request, Mock::steps) else { return "mock".to_owned() };
-    let rules = mock.config.rules.len();
-    match chosen {
-        Chosen::Rule(index, _) => format!("mock, rule {} of {rules}", index + 1),
-        Chosen::Only(_) if rules == 0 => "mock".to_owned(),
-        Chosen::Only(_) => format!("mock, none of {rules} rules"),
+    let rules = &mock.config.rules;
+    let mut passed = rules.len();
+    let mut text = match chosen {
+        Chosen::Rule(index, _) => {
+            passed = index;
+            format!("mock, rule {} of {}", index + 1, rules.len())
+        }
+        Chosen::Only(_) if rules.is_empty() => "mock".to_owned(),
+        Chosen::Only(_) => format!("mock, none of {} rules", rules.len()),
         Chosen::Step(index, count, _) => {
             format!("mock, answer {} of {count} in sequence", index + 1)
         }
@@ -65,7 +69,13 @@ pub fn describe(mock: &Mock, request: &(dyn Lookup + Sync)) -> String {
             Some(_) => format!("mock, an item of the collection {}", own.name),
             None => format!("mock, the collection {}", own.name),
         },
+    };
+    for (index, rule) in rules[..passed].iter().enumerate() {
+        let failures: Vec<String> =
+            rule.when.iter().filter_map(|condition| condition.failure(request)).collect();
+        text.push_str(&format!("\nrule {}: {}", index + 1, failures.join(", ")));
     }
+    text
 }
 
 /// What answers; `step` gives how many answers of a sequence have been given.
