@@ -7,6 +7,7 @@
 
 mod function_name;
 mod keys;
+mod openapi;
 mod read;
 mod sections;
 pub mod template;

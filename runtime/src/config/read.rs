@@ -174,7 +174,9 @@ impl<'r> Value<'r> {
 
     pub fn string(&self) -> Option<Text<'r>> {
         let hint = match self.value {
-            Data::String(text) => return Some(Text { text, at: self.at }),
+            Data::String(text) | Data::Verbatim(text) => {
+                return Some(Text { text, at: self.at });
+            }
             Data::Integer(number) => format!("write it in quotes: \"{}\"", number.text),
             Data::Float(number) => format!("write it in quotes: \"{number}\""),
             Data::Boolean(value) => format!("write it in quotes: \"{value}\""),

@@ -275,6 +275,9 @@ fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
 /// too, since nobody knows its parameters.
 fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
     let template = value.string()?;
+    if matches!(value.value, Data::Verbatim(_)) {
+        return key.map(|_| TextTemplate::literal(template.text));
+    }
     match TextTemplate::parse(template.text, key?) {
         Ok(template) => Some(template),
         Err(PlaceholderError { message, hint }) => {
@@ -288,7 +291,8 @@ fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
 fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
     let literal = |value: serde_json::Value| Some(JsonTemplate::Literal(value));
     match value.value {
-        Data::String(_) => text(value, key).map(JsonTemplate::Text),
+        Data::Null => literal(serde_json::Value::Null),
+        Data::String(_) | Data::Verbatim(_) => text(value, key).map(JsonTemplate::Text),
         Data::Boolean(flag) => literal((*flag).into()),
         Data::Datetime(time) => literal(time.clone().into()),
         Data::Integer(number) => match i64::try_from(number.value) {
