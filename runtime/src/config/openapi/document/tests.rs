@@ -3,10 +3,9 @@ use std::path::Path;
 use super::*;
 
 fn read(file: &str, text: &str) -> Result<Node, String> {
-    let source = Source::new(Path::new(file), text);
+    let source = Source::new(Path::new(file), text, Path::new("/"));
     let node = parse(&source, Path::new(file), text);
-    let problems: Vec<String> =
-        source.into_problems(&[]).iter().map(ToString::to_string).collect();
+    let problems: Vec<String> = source.into_problems(&[]).iter().map(ToString::to_string).collect();
     match node {
         Some(node) if problems.is_empty() => Ok(node),
         _ => Err(problems.join("\n")),
@@ -30,7 +29,8 @@ fn plain(node: &Node) -> serde_json::Value {
 
 #[test]
 fn json_is_read_as_everyone_reads_it() {
-    let text = "{\t\"a\": [1, -2.5e3, true, null, \"\\ud83d\\ude00 \\u00e9\\n\\/\"],\r\n\t\"b\": {}}";
+    let text =
+        "{\t\"a\": [1, -2.5e3, true, null, \"\\ud83d\\ude00 \\u00e9\\n\\/\"],\r\n\t\"b\": {}}";
     let node = read("a.json", text).expect("a document");
     let expected: serde_json::Value = serde_json::from_str(text).expect("JSON");
     assert_eq!(plain(&node), expected);
@@ -45,7 +45,10 @@ fn what_is_wrong_with_json_has_its_place() {
         ("{\"a\": 01}", "a.json:1:7: \"01\" is not a number\n  hint: write it in quotes"),
         ("[1 2]", "a.json:1:4: expected ',' or ']', found '2'"),
         ("{", "a.json:1:2: expected a key in double quotes, found the end of the file"),
-        ("[\"\\ud800\"]", "a.json:1:3: half a surrogate pair, which is no character\n  hint: write \\\\ for a backslash"),
+        (
+            "[\"\\ud800\"]",
+            "a.json:1:3: half a surrogate pair, which is no character\n  hint: write \\\\ for a backslash",
+        ),
         ("[nul]", "a.json:1:2: expected a value, found 'n'"),
         (
             "{\"a\": 1,\n\"a\": 2}",

@@ -61,7 +61,11 @@ impl<'t> Places<'t> {
 
     fn byte(&self, index: usize) -> usize {
         let Some(&from) = self.steps.get(index / STEP) else {
-            return if self.steps.is_empty() { index.min(self.text.len()) } else { self.text.len() };
+            return if self.steps.is_empty() {
+                index.min(self.text.len())
+            } else {
+                self.text.len()
+            };
         };
         let mut rest = self.text[from..].char_indices();
         rest.nth(index % STEP).map_or(self.text.len(), |(at, _)| from + at)

@@ -1,0 +1,101 @@
+//! From what an integration calls to the name of a handler.
+
+use crate::config::function_name;
+
+/// The function that `uri` calls: `Ok` with its name, `Err` with why it cannot
+/// be known. None where it calls something else than a function.
+pub fn of_uri(uri: &str) -> Option<Result<String, String>> {
+    let called = match uri.split_once("/functions/") {
+        Some((before, after)) if before.contains(":lambda:path") => {
+            Some(after.rsplit_once("/invocations").map_or(after, |(arn, _)| arn))
+        }
+        _ if uri.contains(":lambda:") && uri.contains(":function:") => Some(uri),
+        // CloudFormation's or Terraform's word for an ARN, and nothing else.
+        _ if uri.starts_with("${") && !uri.contains('/') => Some(uri),
+        _ => None,
+    }?;
+    let named = match called.split_once(":function:") {
+        Some((_, named)) => named,
+        None => called,
+    };
+    Some(name(named).and_then(|name| match function_name(&name) {
+        Ok(()) => Ok(name),
+        Err(_) => Err(format!("{name:?} cannot be the name of a handler")),
+    }))
+}
+
+/// `NAME`, `NAME:QUALIFIER`, `${NAME.Arn}`, `${NAME}` and the like.
+fn name(named: &str) -> Result<String, String> {
+    let unknown = || format!("which function {named:?} is, is only known once it is deployed");
+    let Some(open) = named.strip_prefix("${") else {
+        let name = named.split([':', '/']).next().unwrap_or_default();
+        return if name.contains("${") { Err(unknown()) } else { Ok(name.to_owned()) };
+    };
+    let (inner, rest) = open.split_once('}').ok_or_else(unknown)?;
+    if !rest.is_empty() && !rest.starts_with(':') {
+        return Err(unknown());
+    }
+    let mut parts = inner.split('.');
+    let first = parts.next().unwrap_or_default();
+    match (first, parts.next()) {
+        ("stageVariables", _) => {
+            Err("a stage variable names its function, which is not served".to_owned())
+        }
+        ("aws_lambda_function" | "aws_lambda_alias", Some(name)) => Ok(name.to_owned()),
+        _ if first.contains(':') => Err(unknown()),
+        (name, Some(_)) => Ok(name.to_owned()),
+        (name, None) => {
+            let endings = ["InvokeArn", "_invoke_arn", "Arn", "_arn"];
+            let short = endings.iter().find_map(|ending| name.strip_suffix(ending));
+            Ok(short.filter(|short| !short.is_empty()).unwrap_or(name).to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_has_the_name_in_its_arn() {
+        let path = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/";
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:";
+        for (uri, name) in [
+            (format!("{path}{arn}hello/invocations"), "hello"),
+            (format!("{path}{arn}hello:live/invocations"), "hello"),
+            (format!("{arn}hello"), "hello"),
+            (format!("{arn}hello:$LATEST"), "hello"),
+            (format!("{path}${{HelloFunction.Arn}}/invocations"), "HelloFunction"),
+            (format!("{path}${{HelloFunction.Arn}}:live/invocations"), "HelloFunction"),
+            (format!("{path}${{HelloFunctionArn}}/invocations"), "HelloFunction"),
+            (
+                "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${Hello}/invocations".to_owned(),
+                "Hello",
+            ),
+            ("${HelloFunction.Arn}".to_owned(), "HelloFunction"),
+            ("${aws_lambda_function.hello.invoke_arn}".to_owned(), "hello"),
+            ("${hello_invoke_arn}".to_owned(), "hello"),
+        ] {
+            assert_eq!(of_uri(&uri), Some(Ok(name.to_owned())), "{uri}");
+        }
+    }
+
+    #[test]
+    fn names_that_only_a_deployment_knows_are_none() {
+        let path = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/";
+        for name in
+            ["${stageVariables.f}", "${AWS::StackName}-f", "f-${Env}", "${A}-${B}", "", "a b"]
+        {
+            let uri = format!("{path}arn:aws:lambda:us-east-1:1:function:{name}/invocations");
+            assert!(matches!(of_uri(&uri), Some(Err(_))), "{name}");
+        }
+        for other in [
+            "https://example.com/functions/x",
+            "arn:aws:apigateway:us-east-1:dynamodb:action/PutItem",
+            "arn:aws:apigateway:us-east-1:states:action/StartExecution",
+            "",
+        ] {
+            assert_eq!(of_uri(other), None, "{other}");
+        }
+    }
+}
