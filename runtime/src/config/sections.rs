@@ -29,6 +29,7 @@ use super::{
     tree,
 };
 pub use functions::function_name;
+pub use routes::FRAMING;
 pub use templates::is_content_type;
 
 /// The longest configuration, in bytes: far more than anyone writes, and less

@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod mapping;
 mod mocks;
+mod openapi;
 mod reload;
 mod routing;
 mod samples;

@@ -1,7 +1,10 @@
 //! What stands beside the operations: extensions of the whole API, and what
 //! of all that is not served.
 
-use super::{Definition, Secured, array, number, operation::Operation, reference, string, table};
+use super::{
+    Definition, Secured, array, integration::Answerer, number, operation::Operation, reference,
+    string, table,
+};
 use crate::config::{
     ApiKind,
     tree::{Data, Node},
@@ -90,7 +93,10 @@ pub fn gateway_responses(definition: &Definition<'_>) -> Option<Node> {
             entries.push(("templates", definition.templates(templates)?));
         }
         if let Some(parameters) = response.get("responseParameters") {
-            entries.push(("headers", definition.headers(parameters, "gatewayresponse.header.")));
+            entries.push((
+                "headers",
+                definition.headers(parameters, "gatewayresponse.header.", Answerer::Gateway),
+            ));
         }
         let mut response = table(response.at, entries);
         response.at = member.at;

@@ -45,7 +45,17 @@ fn name(named: &str) -> Result<String, String> {
         _ if first.contains(':') => Err(unknown()),
         (name, Some(_)) => Ok(name.to_owned()),
         (name, None) => {
-            let endings = ["InvokeArn", "_invoke_arn", "Arn", "_arn"];
+            let endings = [
+                "_invocation_arn",
+                "_invoke_arn",
+                "_invoke_uri",
+                "InvokeArn",
+                "InvokeUri",
+                "_arn",
+                "_uri",
+                "Arn",
+                "Uri",
+            ];
             let short = endings.iter().find_map(|ending| name.strip_suffix(ending));
             Ok(short.filter(|short| !short.is_empty()).unwrap_or(name).to_owned())
         }
@@ -75,6 +85,8 @@ mod tests {
             ("${HelloFunction.Arn}".to_owned(), "HelloFunction"),
             ("${aws_lambda_function.hello.invoke_arn}".to_owned(), "hello"),
             ("${hello_invoke_arn}".to_owned(), "hello"),
+            ("${hello_uri}".to_owned(), "hello"),
+            ("${Arn}".to_owned(), "Arn"),
         ] {
             assert_eq!(of_uri(&uri), Some(Ok(name.to_owned())), "{uri}");
         }

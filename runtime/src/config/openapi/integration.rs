@@ -9,6 +9,7 @@ use super::{
 };
 use crate::config::{
     ApiKind,
+    sections::FRAMING,
     tree::{Data, Node},
 };
 
@@ -22,6 +23,42 @@ pub enum Answer {
     Examples,
     /// Nothing that is served.
     None,
+}
+
+/// Whose answer headers are mapped from.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Answerer {
+    /// An HTTP endpoint.
+    Endpoint,
+    /// A mock or a function, which have no headers.
+    Headless,
+    /// The gateway itself.
+    Gateway,
+}
+
+impl Answerer {
+    /// Whether a mapping expression can have a value. What is none at all is
+    /// a problem, which is found where it is read.
+    fn has(self, expression: &str) -> bool {
+        match self {
+            Self::Endpoint => true,
+            Self::Headless => !["header.", "multivalueheader."].iter().any(|place| {
+                let rest = expression.strip_prefix("integration.response.");
+                rest.is_some_and(|rest| rest.starts_with(place))
+            }),
+            Self::Gateway => {
+                !expression.starts_with("method.")
+                    || expression.starts_with("method.request.header.")
+            }
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Gateway => "write method.request.header.NAME, context.NAME or text",
+            _ => "neither a mock nor a function answers with headers",
+        }
+    }
 }
 
 /// Why an integration is not served, with the place and what to do.
@@ -251,27 +288,26 @@ impl<'d> Definition<'d> {
             let upper = given.text().map(|text| string(given.at, text.to_ascii_uppercase()));
             own.push(("passthrough_behavior", upper.unwrap_or_else(|| given.clone())));
         }
-        let mock = own.first().is_some_and(|(_, kind)| kind.text() == Some("mock"));
-        match node.get("contentHandling").filter(|given| given.data != Data::Null) {
-            Some(given) if mock => {
-                let hint = "a mock does not see the request's body; remove it";
-                self.unserved(given.at, "contentHandling of a mock is not served", hint);
-            }
-            Some(given) => own.push(("content_handling", given.clone())),
-            None => {}
+        let kind = own.first().and_then(|(_, kind)| kind.text()).unwrap_or_default();
+        let answerer = if kind == "http" { Answerer::Endpoint } else { Answerer::Headless };
+        // A mock does not see the request's body, and every export has it.
+        if let Some(given) = node.get("contentHandling").filter(|given| given.data != Data::Null)
+            && kind != "mock"
+        {
+            own.push(("content_handling", given.clone()));
         }
         let given = node.get("responses");
         let responses = given.and_then(Node::entries).into_iter().flatten();
         let responses = responses.map(|(pattern, member)| {
             let pattern = (pattern != "default").then(|| string(member.at, pattern));
-            self.response(&member.node, pattern)
+            self.response(&member.node, pattern, answerer)
         });
         let at = given.map_or(node.at, |given| given.at);
         own.push(("responses", array(at, responses.collect())));
         table(node.at, own)
     }
 
-    fn response(&self, node: &'d Node, pattern: Option<Node>) -> Node {
+    fn response(&self, node: &'d Node, pattern: Option<Node>, answerer: Answerer) -> Node {
         let mut entries: Vec<Entry> = Vec::new();
         entries.extend(pattern.map(|pattern| ("pattern", pattern)));
         entries.extend(node.get("statusCode").map(|status| ("status", number(status))));
@@ -282,7 +318,7 @@ impl<'d> Definition<'d> {
             entries.extend(self.templates(given).map(|node| ("templates", node)));
         }
         if let Some(given) = node.get("responseParameters") {
-            entries.push(("headers", self.headers(given, "method.response.header.")));
+            entries.push(("headers", self.headers(given, "method.response.header.", answerer)));
         }
         table(node.at, entries)
     }
@@ -313,20 +349,28 @@ impl<'d> Definition<'d> {
     }
 
     /// Header mappings whose keys begin with `prefix`.
-    pub fn headers(&self, node: &'d Node, prefix: &str) -> Node {
+    pub fn headers(&self, node: &'d Node, prefix: &str, answerer: Answerer) -> Node {
         let mut headers = Vec::new();
         for (name, member) in node.entries().into_iter().flatten() {
-            match name.strip_prefix(prefix) {
-                Some(header) => {
-                    let value = &member.node;
-                    let text = value.text().and_then(|text| self.copied(value.at, text));
-                    headers.push((header, text.unwrap_or_else(|| value.clone())));
-                }
-                None => {
-                    let message = format!("{name} is not mapped");
-                    self.unserved(member.at, message, format!("write {prefix}NAME"));
-                }
+            let value = &member.node;
+            let Some(header) = name.strip_prefix(prefix) else {
+                let hint = format!("write {prefix}NAME");
+                self.unserved(member.at, format!("{name} is not mapped"), hint);
+                continue;
+            };
+            if FRAMING.iter().any(|own| header.eq_ignore_ascii_case(own.as_str())) {
+                let hint = "the server writes it itself";
+                self.unserved(member.at, format!("{name} is not mapped"), hint);
+                continue;
             }
+            let text = value.text();
+            if let Some(text) = text.filter(|text| !answerer.has(text)) {
+                let message = format!("{name} is not mapped: nothing gives {text}");
+                self.unserved(value.at, message, answerer.hint());
+                continue;
+            }
+            let text = text.and_then(|text| self.copied(value.at, text));
+            headers.push((header, text.unwrap_or_else(|| value.clone())));
         }
         table(node.at, headers)
     }

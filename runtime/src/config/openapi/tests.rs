@@ -471,6 +471,50 @@ components:
 }
 
 #[test]
+fn headers_that_nothing_gives_are_not_mapped() {
+    let outcome = translate(
+        "swagger: '2.0'
+x-amazon-apigateway-gateway-responses:
+  DEFAULT_5XX:
+    responseParameters:
+      gatewayresponse.header.a: \"'text'\"
+      gatewayresponse.header.b: method.input.params.b
+      gatewayresponse.path.c: method.request.path.c
+paths:
+  /a:
+    get:
+      x-amazon-apigateway-integration:
+        type: mock
+        contentHandling: CONVERT_TO_TEXT
+        responses:
+          default:
+            responseParameters:
+              method.response.header.A: integration.response.header.a
+              method.response.header.Content-Length: integration.response.body.length
+              method.response.header.B: context.requestId
+",
+    );
+    assert_eq!(outcome.problems, [""; 0]);
+    let gateway = &outcome.root["gateway_responses"]["DEFAULT_5XX"];
+    assert_eq!(gateway["headers"], serde_json::json!({ "a": "'text'" }));
+    let integration = &outcome.root["route"][0]["integration"];
+    assert_eq!(
+        integration["responses"],
+        serde_json::json!([{ "headers": { "B": "context.requestId" } }])
+    );
+    assert!(integration.get("content_handling").is_none());
+    assert_eq!(
+        outcome.warnings,
+        [
+            "api:6:33: gatewayresponse.header.b is not mapped: nothing gives method.input.params.b\n  hint: write method.request.header.NAME, context.NAME or text",
+            "api:7:7: gatewayresponse.path.c is not mapped\n  hint: write gatewayresponse.header.NAME",
+            "api:17:41: method.response.header.A is not mapped: nothing gives integration.response.header.a\n  hint: neither a mock nor a function answers with headers",
+            "api:18:15: method.response.header.Content-Length is not mapped\n  hint: the server writes it itself",
+        ]
+    );
+}
+
+#[test]
 fn routes_of_the_configuration_win() {
     let text = "
 openapi: 3.0.1
