@@ -2,8 +2,8 @@
 //! of all that is not served.
 
 use super::{
-    Definition, Secured, array, integration::Answerer, number, operation::Operation, reference,
-    string, table,
+    Definition, Secured, array, integration::Answerer, operation::Operation, reference, string,
+    table,
 };
 use crate::config::{
     ApiKind,
@@ -87,7 +87,7 @@ pub fn gateway_responses(definition: &Definition<'_>) -> Option<Node> {
         let Some(response) = definition.resolve(&member.node) else { continue };
         let mut entries = Vec::new();
         if let Some(status) = response.get("statusCode").filter(|given| given.data != Data::Null) {
-            entries.push(("status", number(status)));
+            entries.push(("status", definition.number(status)));
         }
         if let Some(templates) = response.get("responseTemplates") {
             entries.push(("templates", definition.templates(templates)?));
@@ -111,15 +111,15 @@ pub fn cors(definition: &Definition<'_>) -> Option<Node> {
     let given = definition.resolve(&member.node)?;
     let list = |key: &str, upper: bool| {
         let Some(value) = given.get(key) else { return array(member.at, Vec::new()) };
-        let text = |node: &Node| match node.text() {
-            Some(text) if upper => string(node.at, text.to_ascii_uppercase()),
-            _ => node.clone(),
+        let text = |node: &Node| match upper {
+            true => definition.capitals(node),
+            false => definition.scalar(node),
         };
         match &value.data {
             Data::Array(items) => array(value.at, items.iter().map(text).collect()),
             // One string stands for a list of one.
             Data::String(_) => array(value.at, vec![text(value)]),
-            _ => value.clone(),
+            _ => definition.scalar(value),
         }
     };
     let mut entries = vec![
@@ -130,7 +130,7 @@ pub fn cors(definition: &Definition<'_>) -> Option<Node> {
     ];
     let others = [("allow_credentials", "allowCredentials"), ("max_age_seconds", "maxAge")];
     for (key, theirs) in others {
-        entries.extend(given.get(theirs).map(|value| (key, number(value))));
+        entries.extend(given.get(theirs).map(|value| (key, definition.number(value))));
     }
     Some(table(member.at, entries))
 }
@@ -145,11 +145,11 @@ pub fn binary_media_types(definition: &Definition<'_>) -> Option<Node> {
     let items = given.items().iter();
     let items = items.map(|item| match item.text() {
         Some(text) => string(item.at, text.replace("~1", "/")),
-        None => item.clone(),
+        None => definition.scalar(item),
     });
     match &given.data {
         Data::Array(_) => Some(array(given.at, items.collect())),
-        _ => Some(given.clone()),
+        _ => Some(definition.scalar(given)),
     }
 }
 
@@ -169,6 +169,7 @@ pub fn note(secured: &mut Secured, definition: &Definition<'_>, operation: &Oper
         return;
     }
     for (scheme, member) in alternatives.iter().filter_map(Node::entries).flatten() {
+        definition.spend(1, 0);
         match secured.get_mut(scheme) {
             Some(asked) => asked.others += 1,
             None => {

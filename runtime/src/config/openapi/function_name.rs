@@ -2,6 +2,19 @@
 
 use crate::config::function_name;
 
+/// How parameters that hold ARNs end, the longest first.
+const ENDINGS: [&str; 9] = [
+    "_invocation_arn",
+    "_invoke_arn",
+    "_invoke_uri",
+    "InvokeArn",
+    "InvokeUri",
+    "_arn",
+    "_uri",
+    "Arn",
+    "Uri",
+];
+
 /// The function that `uri` calls: `Ok` with its name, `Err` with why it cannot
 /// be known. None where it calls something else than a function.
 pub fn of_uri(uri: &str) -> Option<Result<String, String>> {
@@ -43,23 +56,17 @@ fn name(named: &str) -> Result<String, String> {
         }
         ("aws_lambda_function" | "aws_lambda_alias", Some(name)) => Ok(name.to_owned()),
         _ if first.contains(':') => Err(unknown()),
+        // A nested stack's output is named as parameters are.
+        (_, Some("Outputs")) => Ok(shortened(parts.next().unwrap_or_default())),
         (name, Some(_)) => Ok(name.to_owned()),
-        (name, None) => {
-            let endings = [
-                "_invocation_arn",
-                "_invoke_arn",
-                "_invoke_uri",
-                "InvokeArn",
-                "InvokeUri",
-                "_arn",
-                "_uri",
-                "Arn",
-                "Uri",
-            ];
-            let short = endings.iter().find_map(|ending| name.strip_suffix(ending));
-            Ok(short.filter(|short| !short.is_empty()).unwrap_or(name).to_owned())
-        }
+        (name, None) => Ok(shortened(name)),
     }
+}
+
+/// A name that says that it is an ARN, without that.
+fn shortened(name: &str) -> String {
+    let short = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+    short.filter(|short| !short.is_empty()).unwrap_or(name).to_owned()
 }
 
 #[cfg(test)]
@@ -85,6 +92,7 @@ mod tests {
             ("${HelloFunction.Arn}".to_owned(), "HelloFunction"),
             ("${aws_lambda_function.hello.invoke_arn}".to_owned(), "hello"),
             ("${hello_invoke_arn}".to_owned(), "hello"),
+            ("${Stack.Outputs.HelloArn}".to_owned(), "Hello"),
             ("${hello_uri}".to_owned(), "hello"),
             ("${Arn}".to_owned(), "Arn"),
         ] {

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-integration.html>
 
 use super::{
-    Definition, array, function_name, number,
+    Definition, array, function_name,
     operation::{Entry, Operation, left_out},
     reference, string, table,
 };
@@ -137,7 +137,7 @@ impl<'d> Definition<'d> {
             entries.extend(self.method_responses(operation));
         }
         let timeout = node.get("timeoutInMillis");
-        entries.extend(timeout.map(|timeout| ("timeout_ms", number(timeout))));
+        entries.extend(timeout.map(|timeout| ("timeout_ms", self.number(timeout))));
         Ok(entries)
     }
 
@@ -191,7 +191,7 @@ impl<'d> Definition<'d> {
             (ApiKind::Http, Some(given)) => {
                 entries.push((
                     "payload",
-                    text.map_or_else(|| given.clone(), |text| string(given.at, text)),
+                    text.map_or_else(|| self.scalar(given), |text| string(given.at, text)),
                 ));
             }
             (ApiKind::Rest, Some(given)) if text != Some("1.0") => {
@@ -224,6 +224,7 @@ impl<'d> Definition<'d> {
                 OVERRIDE,
             ));
         };
+        self.spend(1, text.len());
         match function_name::of_uri(&text) {
             Some(Ok(name)) => Ok(string(uri.at, name)),
             Some(Err(why)) => Err(Unserved::new(uri.at, why, OVERRIDE)),
@@ -256,14 +257,14 @@ impl<'d> Definition<'d> {
             let at = uri.map_or(node.at, |uri| uri.at);
             return Err(Unserved::new(at, "its integration has no uri", "write an absolute URI"));
         };
+        self.spend(1, text.len());
         if text.replace("${stageVariables.", "").contains("${") {
             let why = format!("where {text:?} leads is only known once it is deployed");
             return Err(Unserved::new(uri.at, why, OVERRIDE));
         }
         let mut entries = vec![("type", string(uri.at, kind)), ("uri", string(uri.at, text))];
         if let Some(method) = node.get("httpMethod") {
-            let upper = method.text().map(|text| string(method.at, text.to_ascii_uppercase()));
-            entries.push(("method", upper.unwrap_or_else(|| method.clone())));
+            entries.push(("method", self.capitals(method)));
         }
         if let Some(given) = node.get("requestParameters").and_then(|given| self.verbatim(given)) {
             entries.push(("request_parameters", given));
@@ -272,7 +273,7 @@ impl<'d> Definition<'d> {
             if let Some(name) = tls.get("serverNameToVerify") {
                 return Err(Unserved::new(name.at, "serverNameToVerify is not served", OVERRIDE));
             }
-            let insecure = tls.get("insecureSkipVerification").cloned();
+            let insecure = tls.get("insecureSkipVerification").map(|given| self.scalar(given));
             let insecure = insecure.map(|insecure| ("insecure_skip_verification", insecure));
             entries.push(("tls", table(tls.at, insecure)));
         }
@@ -285,8 +286,7 @@ impl<'d> Definition<'d> {
             own.extend(self.templates(templates).map(|node| ("request_templates", node)));
         }
         if let Some(given) = node.get("passthroughBehavior") {
-            let upper = given.text().map(|text| string(given.at, text.to_ascii_uppercase()));
-            own.push(("passthrough_behavior", upper.unwrap_or_else(|| given.clone())));
+            own.push(("passthrough_behavior", self.capitals(given)));
         }
         let kind = own.first().and_then(|(_, kind)| kind.text()).unwrap_or_default();
         let answerer = if kind == "http" { Answerer::Endpoint } else { Answerer::Headless };
@@ -294,11 +294,12 @@ impl<'d> Definition<'d> {
         if let Some(given) = node.get("contentHandling").filter(|given| given.data != Data::Null)
             && kind != "mock"
         {
-            own.push(("content_handling", given.clone()));
+            own.push(("content_handling", self.capitals(given)));
         }
         let given = node.get("responses");
         let responses = given.and_then(Node::entries).into_iter().flatten();
         let responses = responses.map(|(pattern, member)| {
+            self.spend(1, pattern.len());
             let pattern = (pattern != "default").then(|| string(member.at, pattern));
             self.response(&member.node, pattern, answerer)
         });
@@ -310,9 +311,9 @@ impl<'d> Definition<'d> {
     fn response(&self, node: &'d Node, pattern: Option<Node>, answerer: Answerer) -> Node {
         let mut entries: Vec<Entry> = Vec::new();
         entries.extend(pattern.map(|pattern| ("pattern", pattern)));
-        entries.extend(node.get("statusCode").map(|status| ("status", number(status))));
+        entries.extend(node.get("statusCode").map(|status| ("status", self.number(status))));
         if let Some(given) = node.get("contentHandling").filter(|given| given.data != Data::Null) {
-            entries.push(("content_handling", given.clone()));
+            entries.push(("content_handling", self.capitals(given)));
         }
         if let Some(given) = node.get("responseTemplates") {
             entries.extend(self.templates(given).map(|node| ("templates", node)));
@@ -369,8 +370,7 @@ impl<'d> Definition<'d> {
                 self.unserved(value.at, message, answerer.hint());
                 continue;
             }
-            let text = text.and_then(|text| self.copied(value.at, text));
-            headers.push((header, text.unwrap_or_else(|| value.clone())));
+            headers.push((header, self.scalar(value)));
         }
         table(node.at, headers)
     }
@@ -381,13 +381,13 @@ impl<'d> Definition<'d> {
         let given = operation.node.get("responses")?;
         let mut responses = Vec::new();
         for (status, member) in given.entries()? {
-            if status.starts_with("x-") {
+            if status.starts_with("x-") || !self.spend(1, 0) {
                 continue;
             }
             let status: u16 = status.parse().ok()?;
             let headers = self.part(&member.node, "headers");
             let names = headers.and_then(Node::entries).into_iter().flatten();
-            let names = names.map(|(name, member)| string(member.at, name)).collect();
+            let names = names.filter_map(|(name, member)| self.copied(member.at, name)).collect();
             let entries = [
                 ("status", super::integer(member.at, status.into())),
                 ("headers", array(member.at, names)),

@@ -25,6 +25,7 @@ impl<'d> Definition<'d> {
             Some((status, response)) => (status, self.resolve(response)),
             None => (200, None),
         };
+        self.spend(responses.and_then(Node::entries).map_or(0, |own| own.len()), 0);
         let at = response.map_or(operation.at, |response| response.at);
         let mut entries: Vec<Entry> = vec![("status", integer(at, status.into()))];
         let bodiless = matches!(status, 204 | 205 | 304);

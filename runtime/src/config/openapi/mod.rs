@@ -214,6 +214,32 @@ impl<'d> Definition<'d> {
         Some(Node { at: node.at, data })
     }
 
+    /// A value that has to be a scalar. Of another one only the kind is kept,
+    /// which is what its reader reports.
+    fn scalar(&self, node: &Node) -> Node {
+        self.spend(1, node.text().map_or(0, str::len));
+        match &node.data {
+            Data::Array(_) => array(node.at, Vec::new()),
+            Data::Table(_) => table::<String>(node.at, []),
+            _ => node.clone(),
+        }
+    }
+
+    /// An integer that may be written as a string, as status codes often are.
+    fn number(&self, node: &Node) -> Node {
+        let parsed = node.text().and_then(|text| text.trim().parse::<i128>().ok());
+        parsed.map_or_else(|| self.scalar(node), |value| integer(node.at, value))
+    }
+
+    /// A word that may be written in small letters.
+    fn capitals(&self, node: &Node) -> Node {
+        let Node { at, data } = self.scalar(node);
+        match data {
+            Data::String(text) => string(at, text.to_ascii_uppercase()),
+            data => Node { at, data },
+        }
+    }
+
     /// A string of the definition that is taken over as it is.
     fn copied(&self, at: usize, text: &str) -> Option<Node> {
         self.spend(1, text.len()).then(|| string(at, text))
@@ -236,12 +262,6 @@ fn array(at: usize, items: Vec<Node>) -> Node {
 fn table<K: Into<String>>(at: usize, entries: impl IntoIterator<Item = (K, Node)>) -> Node {
     let entries = entries.into_iter().map(|(key, node)| (key.into(), Member { at: node.at, node }));
     Node { at, data: Data::Table(entries.collect()) }
-}
-
-/// An integer that may be written as a string, as status codes often are.
-fn number(node: &Node) -> Node {
-    let parsed = node.text().and_then(|text| text.trim().parse::<i128>().ok());
-    parsed.map_or_else(|| node.clone(), |value| integer(node.at, value))
 }
 
 /// How often each security scheme is asked for, and where first.

@@ -47,6 +47,11 @@ pub fn routes(definition: &Definition<'_>) -> Operations {
         if path.starts_with("x-") {
             continue;
         }
+        if !path.starts_with('/') && path != "$default" {
+            let message = format!("{path:?} is no path, and what is below it is not served");
+            definition.unserved(member.at, message, "a path begins with /");
+            continue;
+        }
         for operation in operations(definition, path, member) {
             if definition.is_spent() {
                 break;
@@ -112,6 +117,9 @@ fn operations<'d>(
                 continue;
             }
         };
+        if !definition.spend(1 + shared.len(), path.len()) {
+            break;
+        }
         let Some(node) = definition.resolve(&member.node) else { continue };
         let own = node.get("parameters").map_or(&[][..], Node::items);
         let parameters = own.iter().chain(shared);

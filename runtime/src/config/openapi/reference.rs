@@ -10,6 +10,9 @@ use crate::config::tree::{Data, Node};
 /// The longest chain of references.
 const HOPS_MAX: usize = 32;
 
+/// The longest reference, in bytes.
+const POINTER_BYTES_MAX: usize = 4096;
+
 /// The longest text that CloudFormation's functions make, in bytes.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 
@@ -47,6 +50,11 @@ impl<'d> Definition<'d> {
             self.source.problem(at, format!("{text:?} is outside of the document"), hint);
             return None;
         };
+        if pointer.len() > POINTER_BYTES_MAX {
+            let message = format!("the reference is longer than {POINTER_BYTES_MAX} bytes");
+            self.source.problem(at, message, "use shorter names");
+            return None;
+        }
         let decoded = percent_decode_str(pointer).decode_utf8_lossy();
         let mut node = self.root;
         for step in decoded.split('/').skip(1) {

@@ -74,6 +74,9 @@ impl<'d> Sampler<'_, 'd> {
         }
         let choices = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key));
         for choice in choices.flat_map(Node::items) {
+            if self.nodes > NODES_MAX {
+                break;
+            }
             let chosen = self.sample(choice).filter(|sample| sample.data != Data::Null);
             if let Some(Node { data: Data::Table(_), .. }) = &chosen
                 && schema.get("properties").is_some()
@@ -112,6 +115,9 @@ impl<'d> Sampler<'_, 'd> {
         };
         let properties = schema.get("properties").and_then(Node::entries);
         for (name, member) in properties.into_iter().flatten() {
+            if self.nodes > NODES_MAX {
+                break;
+            }
             let hidden = matches!(
                 member.node.get("writeOnly"),
                 Some(Node { data: Data::Boolean(true), .. })
@@ -131,6 +137,9 @@ impl<'d> Sampler<'_, 'd> {
     fn all_of(&mut self, schema: &'d Node, parts: &'d Node) -> Option<Node> {
         let mut whole: Option<Node> = None;
         for part in parts.items() {
+            if self.nodes > NODES_MAX {
+                break;
+            }
             let Some(sample) = self.sample(part) else { continue };
             match (&mut whole, sample.data) {
                 (Some(Node { data: Data::Table(own), .. }), Data::Table(more)) => own.extend(more),

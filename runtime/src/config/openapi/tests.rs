@@ -232,6 +232,7 @@ paths:
     parameters:
     - { name: id, in: path, required: true }
     - { name: q, in: query, required: true }
+    - { name: missing, in: path, required: true }
     post:
       parameters:
       - { name: q, in: query }
@@ -436,6 +437,7 @@ paths:
     get: {}
   /{d}:
     get: {}
+  misplaced: []
 components:
   securitySchemes:
     key: { type: apiKey, x-amazon-apigateway-authtype: custom }
@@ -465,7 +467,8 @@ components:
             format!("api:20:64: POST /b is left out: a stage variable names its function, which is not served{own}"),
             format!("api:25:30: PATCH /b is left out: its function is invoked asynchronously, which is not served{own}"),
             "api:29:5: GET /{d} is left out: another operation has its method and path\n  hint: remove one of the two".to_owned(),
-            format!("api:32:26: x-amazon-apigateway-authtype is not served{open}"),
+            "api:30:3: \"misplaced\" is no path, and what is below it is not served\n  hint: a path begins with /".to_owned(),
+            format!("api:33:26: x-amazon-apigateway-authtype is not served{open}"),
         ]
     );
 }
@@ -550,6 +553,32 @@ fn what_references_multiply_is_bounded() {
     let outcome = translate(&text);
     assert_eq!(outcome.problems.len(), 1);
     assert!(outcome.problems[0].contains("references make more than"), "{:?}", outcome.problems);
+}
+
+/// One value that thousands of operations refer to is copied for none of them
+/// beyond the bound.
+#[test]
+fn shared_integrations_are_bounded() {
+    let large = vec!["x"; 20_000].join(",");
+    for integration in [
+        format!(
+            "{{\"type\": \"mock\", \"passthroughBehavior\": [{large:?}], \"responses\": {{}}}}"
+        ),
+        format!("{{\"type\": \"mock\", \"passthroughBehavior\": {large:?}, \"responses\": {{}}}}"),
+        format!("{{\"type\": \"http_proxy\", \"uri\": {large:?}}}"),
+        format!("{{\"type\": \"mock\", \"requestTemplates\": {{\"a/b\": {large:?}}}}}"),
+    ] {
+        let paths: Vec<String> =
+            (0..5000).map(|index| format!("\"/{index}\": {{\"$ref\": \"#/x\"}}")).collect();
+        let text = format!(
+            "{{\"openapi\": \"3.0.1\", \"paths\": {{{}}}, \"x\": {{\"get\": {{\"x-amazon-apigateway-integration\": {integration}}}}}}}",
+            paths.join(",")
+        );
+        let outcome = translate(&text);
+        let routes = outcome.root["route"].as_array().expect("routes").len();
+        let bounded = outcome.problems.iter().any(|problem| problem.contains("references make"));
+        assert!(bounded || integration.contains('['), "{routes} of {:.60}", integration);
+    }
 }
 
 proptest::proptest! {

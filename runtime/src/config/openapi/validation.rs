@@ -8,10 +8,13 @@ use super::{
     operation::{Entry, Operation},
     string, table,
 };
-use crate::config::{
-    ApiKind,
-    sections::is_content_type,
-    tree::{Data, Node},
+use crate::{
+    config::{
+        ApiKind,
+        sections::is_content_type,
+        tree::{Data, Node},
+    },
+    router::RouteKey,
 };
 
 const VALIDATORS: &str = "x-amazon-apigateway-request-validators";
@@ -70,7 +73,10 @@ impl<'d> Definition<'d> {
                 "query" => "querystring",
                 _ => continue,
             };
-            if required {
+            if required && place == "path" && !has_parameter(&operation.key, name) {
+                let message = format!("{} has no parameter {{{name}}}", operation.name);
+                self.unserved(parameter.at, message, "it is not validated");
+            } else if required {
                 let text = format!("method.request.{place}.{name}");
                 names.push(self.copied(parameter.at, &text)?);
             }
@@ -119,4 +125,8 @@ impl<'d> Definition<'d> {
         let types = types.into_iter().filter_map(|node| Some((node.text()?, node.at, schema)));
         types.collect()
     }
+}
+
+fn has_parameter(key: &RouteKey, name: &str) -> bool {
+    matches!(key, RouteKey::Path(_, path) if path.parameters().any(|own| own == name))
 }
