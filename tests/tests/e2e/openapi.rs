@@ -374,6 +374,20 @@ fn the_configuration_wins_over_the_definition() {
 }
 
 #[test]
+fn stages_of_the_configuration_choose_functions_of_the_definition() {
+    let definition =
+        HTTP.replace("${probe.Arn}", "arn:aws:lambda:r:1:function:${!stageVariables.f}");
+    let project = project("api.yaml", &definition);
+    project.write_config(
+        "openapi = \"api.yaml\"\nstage = \"test\"\n[stages.test]\nvariables = { f = \"probe\" }\n",
+    );
+    let gateway = project.serve();
+    assert_eq!(gateway.get("/two").json()["requestContext"]["stage"], "test");
+    gateway.project.write_config("openapi = \"api.yaml\"\n");
+    gateway.wait_for_log("no stage has the variable \"f\"");
+}
+
+#[test]
 fn a_function_without_a_file_is_named_where_the_definition_names_it() {
     let project = project("api.yaml", &HTTP.replace("${probe.Arn}", "${Other.Arn}"));
     let checked = project.run(&["check", "--openapi", "api.yaml"]);

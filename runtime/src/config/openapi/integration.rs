@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions-integration.html>
 
 use super::{
-    Definition, array, function_name,
+    Definition, arn, array,
     operation::{Entry, Operation, left_out},
     reference, string, table,
 };
@@ -225,7 +225,7 @@ impl<'d> Definition<'d> {
             ));
         };
         self.spend(1, text.len());
-        match function_name::of_uri(&text) {
+        match arn::function(&text) {
             Some(Ok(name)) => Ok(string(uri.at, name)),
             Some(Err(why)) => Err(Unserved::new(uri.at, why, OVERRIDE)),
             None => {

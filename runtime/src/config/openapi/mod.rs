@@ -6,9 +6,9 @@
 //! What is not served is never passed over in silence: it is a warning with
 //! its place, and an operation that could only be served in part is left out.
 
+mod arn;
 mod document;
 mod extensions;
-mod function_name;
 mod integration;
 mod mock;
 mod operation;

@@ -95,7 +95,7 @@ pub fn text(node: &Node) -> Option<Cow<'_, str>> {
             }
         },
         "Fn::Sub" => match (given.text(), given.items()) {
-            (Some(text), _) => Some(text.into()),
+            (Some(text), _) => Some(text.replace("${!", "${").into()),
             (None, [pattern, values]) => substituted(pattern.text()?, values).map(Cow::Owned),
             _ => None,
         },
@@ -125,7 +125,7 @@ fn substituted(pattern: &str, values: &Node) -> Option<String> {
         let (name, behind) = after.split_once('}')?;
         match values.get(name) {
             Some(value) => made.push_str(&text(value)?),
-            None => made.push_str(&format!("${{{name}}}")),
+            None => made.push_str(&format!("${{{}}}", name.trim_start_matches('!'))),
         }
         if made.len() > TEXT_BYTES_MAX {
             return None;

@@ -262,7 +262,8 @@ components:
     assert_eq!(
         outcome.warnings,
         [
-            "api:16:11: bodies of the type \"*/*\" are not validated\n  hint: write for example application/json"
+            "api:9:7: POST /pets/{id} has no parameter {missing}\n  hint: it is not validated",
+            "api:17:11: bodies of the type \"*/*\" are not validated\n  hint: write for example application/json",
         ]
     );
     let route = &outcome.root["route"][0];
@@ -427,7 +428,7 @@ paths:
     put:
       x-amazon-apigateway-integration: { type: aws, uri: 'arn:aws:apigateway:r:dynamodb:action/PutItem' }
     post:
-      x-amazon-apigateway-integration: { type: aws_proxy, uri: 'arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:${stageVariables.f}/invocations' }
+      x-amazon-apigateway-integration: { type: aws_proxy, uri: 'arn:aws:apigateway:r:lambda:path/2015-03-31/functions/arn:aws:lambda:r:1:function:${AWS::StackName}-f/invocations' }
     patch:
       x-amazon-apigateway-integration:
         type: aws
@@ -464,7 +465,7 @@ components:
             format!("api:15:7: x-amazon-apigateway-auth is not served{open}"),
             format!("api:16:75: GET /b is left out: its integration is in a VPC{own}"),
             format!("api:18:58: PUT /b is left out: \"arn:aws:apigateway:r:dynamodb:action/PutItem\" is no function, and other services are not served{own}"),
-            format!("api:20:64: POST /b is left out: a stage variable names its function, which is not served{own}"),
+            format!("api:20:64: POST /b is left out: which function \"${{AWS::StackName}}-f\" is, is only known once it is deployed{own}"),
             format!("api:25:30: PATCH /b is left out: its function is invoked asynchronously, which is not served{own}"),
             "api:29:5: GET /{d} is left out: another operation has its method and path\n  hint: remove one of the two".to_owned(),
             "api:30:3: \"misplaced\" is no path, and what is below it is not served\n  hint: a path begins with /".to_owned(),

@@ -1,6 +1,6 @@
 //! From what an integration calls to the name of a handler.
 
-use crate::config::function_name;
+use crate::config::FunctionName;
 
 /// How parameters that hold ARNs end, the longest first.
 const ENDINGS: [&str; 9] = [
@@ -17,7 +17,7 @@ const ENDINGS: [&str; 9] = [
 
 /// The function that `uri` calls: `Ok` with its name, `Err` with why it cannot
 /// be known. None where it calls something else than a function.
-pub fn of_uri(uri: &str) -> Option<Result<String, String>> {
+pub fn function(uri: &str) -> Option<Result<String, String>> {
     let called = match uri.split_once("/functions/") {
         Some((before, after)) if before.contains(":lambda:path") => {
             Some(after.rsplit_once("/invocations").map_or(after, |(arn, _)| arn))
@@ -31,36 +31,38 @@ pub fn of_uri(uri: &str) -> Option<Result<String, String>> {
         Some((_, named)) => named,
         None => called,
     };
-    Some(name(named).and_then(|name| match function_name(&name) {
-        Ok(()) => Ok(name),
+    Some(name(named).and_then(|name| match FunctionName::parse(&name) {
+        Ok(_) => Ok(name),
         Err(_) => Err(format!("{name:?} cannot be the name of a handler")),
     }))
 }
 
-/// `NAME`, `NAME:QUALIFIER`, `${NAME.Arn}`, `${NAME}` and the like.
+const STAGE_VARIABLE: &str = "${stageVariables.";
+
+/// `NAME`, `NAME:QUALIFIER`, `${NAME.Arn}`, `${NAME}` and the like; stage
+/// variables may stand anywhere in it.
 fn name(named: &str) -> Result<String, String> {
     let unknown = || format!("which function {named:?} is, is only known once it is deployed");
-    let Some(open) = named.strip_prefix("${") else {
-        let name = named.split([':', '/']).next().unwrap_or_default();
-        return if name.contains("${") { Err(unknown()) } else { Ok(name.to_owned()) };
-    };
-    let (inner, rest) = open.split_once('}').ok_or_else(unknown)?;
-    if !rest.is_empty() && !rest.starts_with(':') {
-        return Err(unknown());
+    let mut is_inside = false;
+    let end = named.find(|c: char| {
+        is_inside = c == '{' || (is_inside && c != '}');
+        !is_inside && matches!(c, ':' | '/')
+    });
+    let name = &named[..end.unwrap_or(named.len())];
+    if !name.replace(STAGE_VARIABLE, "").contains("${") {
+        return Ok(name.to_owned());
     }
+    let inner = name.strip_prefix("${").and_then(|open| open.strip_suffix('}'));
+    let inner = inner.filter(|inner| !inner.contains(['{', '}', ':'])).ok_or_else(unknown)?;
     let mut parts = inner.split('.');
     let first = parts.next().unwrap_or_default();
-    match (first, parts.next()) {
-        ("stageVariables", _) => {
-            Err("a stage variable names its function, which is not served".to_owned())
-        }
-        ("aws_lambda_function" | "aws_lambda_alias", Some(name)) => Ok(name.to_owned()),
-        _ if first.contains(':') => Err(unknown()),
+    Ok(match (first, parts.next()) {
+        ("aws_lambda_function" | "aws_lambda_alias", Some(name)) => name.to_owned(),
         // A nested stack's output is named as parameters are.
-        (_, Some("Outputs")) => Ok(shortened(parts.next().unwrap_or_default())),
-        (name, Some(_)) => Ok(name.to_owned()),
-        (name, None) => Ok(shortened(name)),
-    }
+        (_, Some("Outputs")) => shortened(parts.next().unwrap_or_default()),
+        (name, Some(_)) => name.to_owned(),
+        (name, None) => shortened(name),
+    })
 }
 
 /// A name that says that it is an ARN, without that.
@@ -93,21 +95,21 @@ mod tests {
             ("${aws_lambda_function.hello.invoke_arn}".to_owned(), "hello"),
             ("${hello_invoke_arn}".to_owned(), "hello"),
             ("${Stack.Outputs.HelloArn}".to_owned(), "Hello"),
+            (format!("{path}{arn}${{stageVariables.f}}:live/invocations"), "${stageVariables.f}"),
+            (format!("{path}{arn}a-${{stageVariables.f}}/invocations"), "a-${stageVariables.f}"),
             ("${hello_uri}".to_owned(), "hello"),
             ("${Arn}".to_owned(), "Arn"),
         ] {
-            assert_eq!(of_uri(&uri), Some(Ok(name.to_owned())), "{uri}");
+            assert_eq!(function(&uri), Some(Ok(name.to_owned())), "{uri}");
         }
     }
 
     #[test]
     fn names_that_only_a_deployment_knows_are_none() {
         let path = "arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/";
-        for name in
-            ["${stageVariables.f}", "${AWS::StackName}-f", "f-${Env}", "${A}-${B}", "", "a b"]
-        {
+        for name in ["${AWS::StackName}-f", "f-${Env}", "${A}-${B}", "", "a b"] {
             let uri = format!("{path}arn:aws:lambda:us-east-1:1:function:{name}/invocations");
-            assert!(matches!(of_uri(&uri), Some(Err(_))), "{name}");
+            assert!(matches!(function(&uri), Some(Err(_))), "{name}");
         }
         for other in [
             "https://example.com/functions/x",
@@ -115,7 +117,7 @@ mod tests {
             "arn:aws:apigateway:us-east-1:states:action/StartExecution",
             "",
         ] {
-            assert_eq!(of_uri(other), None, "{other}");
+            assert_eq!(function(other), None, "{other}");
         }
     }
 }
