@@ -290,10 +290,7 @@ impl<'d> Definition<'d> {
         }
         let kind = own.first().and_then(|(_, kind)| kind.text()).unwrap_or_default();
         let answerer = if kind == "http" { Answerer::Endpoint } else { Answerer::Headless };
-        // A mock does not see the request's body, and every export has it.
-        if let Some(given) = node.get("contentHandling").filter(|given| given.data != Data::Null)
-            && kind != "mock"
-        {
+        if let Some(given) = node.get("contentHandling").filter(|given| given.data != Data::Null) {
             own.push(("content_handling", self.capitals(given)));
         }
         let given = node.get("responses");

@@ -506,7 +506,7 @@ paths:
         integration["responses"],
         serde_json::json!([{ "headers": { "B": "context.requestId" } }])
     );
-    assert!(integration.get("content_handling").is_none());
+    assert_eq!(integration["content_handling"], "CONVERT_TO_TEXT");
     assert_eq!(
         outcome.warnings,
         [
