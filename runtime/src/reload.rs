@@ -92,7 +92,7 @@ impl Source {
             let files = handler_files(&invalid.partial.server.handlers).unwrap_or_default();
             let names = files.iter().map(|(name, _)| name.as_str()).collect();
             invalid.problems.extend(unknown_functions(&invalid.partial, &names));
-            invalid.problems.sort_by_key(|problem| problem.place);
+            invalid.problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
             invalid
         })
     }
@@ -206,6 +206,9 @@ impl Loader {
                 refused.push(error.to_string());
             }
             if refused.is_empty() {
+                for warning in new_warnings(&config, &self.config) {
+                    tracing::warn!("{warning}");
+                }
                 self.config = config;
             } else {
                 problems.extend(refused);
@@ -423,8 +426,8 @@ pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Pro
                 None => format!("put {name}.wasm into {folder}, or mock the route until there is one"),
             };
             Problem {
-                file: config.file.clone().unwrap_or_default(),
-                place: Some((route.line, 1)),
+                file: route.place.file.clone(),
+                place: Some((route.place.line, route.place.column)),
                 message: format!(
                     "the route {} names the function {name:?}, but there is no {name}.wasm in {folder}",
                     route.key
@@ -441,6 +444,14 @@ fn missing_files(gateway: &Gateway) -> Vec<String> {
         .iter()
         .map(ToString::to_string)
         .collect()
+}
+
+/// What has no effect and was not there before, wherever it stood.
+fn new_warnings<'c>(config: &'c Config, before: &'c Config) -> impl Iterator<Item = &'c Problem> {
+    config
+        .warnings
+        .iter()
+        .filter(|warning| before.warnings.iter().all(|other| other.message != warning.message))
 }
 
 /// What a reload may not change, in a line each.

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use super::{ConfigArguments, Failure};
+use super::{ConfigArguments, Failure, print_warnings};
 use crate::{
     config::Problem,
     reload::{Loader, names, unknown_functions},
@@ -17,6 +17,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         // What could be read is checked further, to report everything at once.
         Err(invalid) => (invalid.partial, invalid.problems),
     };
+    print_warnings(&config);
     // Checking leaves nothing behind: tables and code go into a folder that ends.
     let scratch = tempfile::tempdir()?;
     let services = Arc::new(Services::open(scratch.path())?);

@@ -49,6 +49,7 @@ enum Command {
 Examples:
   mayfly serve                              serves ./handlers, and ./gateway.toml if there is one
   mayfly serve --config api.toml --listen 127.0.0.1:0
+  mayfly serve --openapi api.yaml           serves a definition as API Gateway would import it
 
 Prints `listening on http://ADDR`, then `admin on http://ADDR`; logs go to standard error.")]
     Serve(ConfigArguments),
@@ -100,6 +101,12 @@ pub struct ConfigArguments {
     /// The configuration [default: ./gateway.toml if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// An OpenAPI definition with API Gateway's extensions, in JSON or YAML
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    /// Refuses a definition that has anything which is not served
+    #[arg(long)]
+    strict: bool,
     /// The folder of .wasm files [default: handlers]
     #[arg(long, value_name = "DIR")]
     handlers: Option<PathBuf>,
@@ -125,6 +132,13 @@ enum Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Running(error.into())
+    }
+}
+
+/// What has no effect, for a person to read.
+fn print_warnings(config: &Config) {
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
     }
 }
 
@@ -187,6 +201,8 @@ impl ConfigArguments {
                 admin: self.admin,
                 data: self.data.clone(),
                 stage,
+                openapi: self.openapi.clone(),
+                strict: self.strict,
             },
         })
     }

@@ -18,6 +18,9 @@ use crate::{
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     // Whatever is wrong is found before anything listens.
     let Loaded { gateway, problems, loader } = load(arguments.source(None)?)?;
+    for warning in &gateway.config.warnings {
+        tracing::warn!("{warning}");
+    }
     for problem in &problems {
         tracing::error!("{problem}");
     }

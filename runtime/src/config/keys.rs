@@ -14,6 +14,7 @@ pub static ROOT: Section = Section {
     keys: &[
         "name",
         "kind",
+        "openapi",
         "stage",
         "handlers",
         "data",

@@ -10,6 +10,7 @@ mod condition;
 mod function_name;
 mod keys;
 mod mock;
+mod openapi;
 mod read;
 mod sections;
 pub mod template;
@@ -50,9 +51,11 @@ pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub struct Config {
     /// The file this came from, as the user named it; none where there is none.
     pub file: Option<PathBuf>,
-    /// Other files that it names and that were read, absolute: templates,
-    /// schemas, certificates.
+    /// Other files that it names and that were read, absolute: an OpenAPI
+    /// definition, templates, schemas, certificates.
     pub files: Vec<PathBuf>,
+    /// What the OpenAPI definition says and is not served.
+    pub warnings: Vec<Problem>,
     /// What needs a restart to change.
     pub server: ServerConfig,
     /// The API's name, in `requestContext.apiId` and in log lines.
@@ -212,6 +215,23 @@ impl BinaryMediaTypes {
     }
 }
 
+/// Where something is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in it, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
 /// One `[[route]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteConfig {
@@ -223,8 +243,8 @@ pub struct RouteConfig {
     pub validation: Option<Arc<ValidationConfig>>,
     /// How long the integration may take.
     pub timeout: Duration,
-    /// The line of the `route` key in the file, from 1.
-    pub line: usize,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// What a route's requests are checked for.
@@ -592,6 +612,10 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// `--stage`.
     pub stage: Option<String>,
+    /// `--openapi`, relative to the working folder.
+    pub openapi: Option<PathBuf>,
+    /// `--strict`: what a definition says and is not served is a problem.
+    pub strict: bool,
 }
 
 /// One thing wrong with the configuration.

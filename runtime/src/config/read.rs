@@ -16,13 +16,16 @@ use std::{
 };
 
 use super::{
-    Problem, absolute,
+    Place, Problem, absolute,
     keys::{FROM_FILE, Section, closest, hint_for_unknown},
     tree::{Data, Entries, Node},
 };
 
 /// The longest file that a configuration may name, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Nobody reads more problems of one file, nor more warnings.
+const PROBLEMS_MAX: usize = 1000;
 
 /// The text that is read, and what is wrong with it so far.
 pub struct Source<'t> {
@@ -35,6 +38,7 @@ pub struct Source<'t> {
     stage_variables: RefCell<Vec<(usize, String)>>,
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
 }
 
 /// A value, and where it stands.
@@ -81,6 +85,7 @@ impl<'t> Source<'t> {
             stage_variables: RefCell::default(),
             line_starts: std::iter::once(0).chain(line_ends).collect(),
             problems: RefCell::default(),
+            warnings: RefCell::default(),
         }
     }
 
@@ -104,12 +109,36 @@ impl<'t> Source<'t> {
         self.record(command_line, None, message.into(), hint.into());
     }
 
+    /// Records what is not wrong but has no effect; an empty hint is none.
+    pub fn warning(&self, at: usize, message: impl Into<String>, hint: impl Into<String>) {
+        let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+        let place = Some(self.place(at));
+        let warning = Problem { file: self.file.clone(), place, message: message.into(), hint };
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < PROBLEMS_MAX && !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// All warnings in the order of the file.
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut warnings = self.warnings.borrow().clone();
+        warnings.sort_by_key(|warning| warning.place);
+        warnings
+    }
+
+    /// Where an offset is, with the file.
+    pub fn located(&self, at: usize) -> Place {
+        let (line, column) = self.place(at);
+        Place { file: self.file.clone(), line, column }
+    }
+
     fn record(&self, file: PathBuf, place: Option<(usize, usize)>, message: String, hint: String) {
         let hint = Some(hint).filter(|hint| !hint.is_empty());
         let problem = Problem { file, place, message, hint };
         let mut problems = self.problems.borrow_mut();
         // The parser reports some errors twice.
-        if !problems.contains(&problem) {
+        if problems.len() < PROBLEMS_MAX && !problems.contains(&problem) {
             problems.push(problem);
         }
     }
@@ -122,10 +151,23 @@ impl<'t> Source<'t> {
     /// Records a problem with each stage variable that is read and that no
     /// stage has.
     pub fn check_stage_variables(&self, is_known: impl Fn(&str) -> bool) {
+        self.unknown_stage_variables(is_known, |at, message, hint| self.problem(at, message, hint));
+    }
+
+    /// The same as a warning: a definition has no stages of its own.
+    pub fn warn_of_stage_variables(&self, is_known: impl Fn(&str) -> bool) {
+        self.unknown_stage_variables(is_known, |at, message, hint| self.warning(at, message, hint));
+    }
+
+    fn unknown_stage_variables(
+        &self,
+        is_known: impl Fn(&str) -> bool,
+        report: impl Fn(usize, String, String),
+    ) {
         for (at, name) in self.stage_variables.borrow().iter().filter(|(_, name)| !is_known(name)) {
             let message = format!("no stage has the variable {name:?}");
             let hint = format!("write variables = {{ {name} = \"value\" }} below [stages.NAME]");
-            self.problem(*at, message, hint);
+            report(*at, message, hint);
         }
     }
 
@@ -180,7 +222,9 @@ impl<'r> Value<'r> {
 
     pub fn string(&self) -> Option<Text<'r>> {
         let hint = match self.value {
-            Data::String(text) => return Some(Text { text, at: self.at }),
+            Data::String(text) | Data::Verbatim(text) => {
+                return Some(Text { text, at: self.at });
+            }
             Data::Integer(number) => format!("write it in quotes: \"{}\"", number.text),
             Data::Float(number) => format!("write it in quotes: \"{number}\""),
             Data::Boolean(value) => format!("write it in quotes: \"{value}\""),

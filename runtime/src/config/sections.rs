@@ -7,6 +7,7 @@ mod api;
 mod collections;
 mod conditions;
 mod cors;
+mod definition;
 mod endpoint;
 mod expression;
 mod functions;
@@ -25,12 +26,15 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Config, Invalid, Overrides, Problem, absolute,
+    ApiKind, Config, Invalid, Overrides, Problem, absolute,
     keys::{LIMITS, POOLS, ROOT},
+    openapi,
     read::{Source, Table, read_text},
     tree,
 };
 pub use functions::function_name;
+pub use routes::FRAMING;
+pub use templates::is_content_type;
 
 /// The longest configuration, in bytes: far more than anyone writes, and less
 /// than what a file that never ends would take.
@@ -40,8 +44,17 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 struct Folders<'f> {
     /// The configuration file's folder.
     file: &'f Path,
+    /// The configuration file, as the user named it.
+    named: &'f Path,
     /// The command line's.
     working: &'f Path,
+}
+
+/// An OpenAPI definition, as tables of the same form.
+struct Definition<'r> {
+    kind: ApiKind,
+    name: Option<&'r str>,
+    root: Table<'r>,
 }
 
 /// Reads and checks `file`; without one, everything has its default.
@@ -67,13 +80,29 @@ pub fn load(
         source.problem(error.span().map_or(0, |span| span.start), error.message(), "");
     }
     let unreadable = source.lines_with_problems();
-    let folders = Folders { file: folder, working: working_folder };
+    let folders = Folders { file: folder, named: name, working: working_folder };
     let document = tree::from_toml(document.get_ref());
     let root = Table::root(&source, &ROOT, &document);
-    let mut config = config(&root, &folders, overrides);
+    let given = definition::read(&root, &folders, overrides);
+    let (definition_name, definition_text) =
+        given.as_ref().map_or((name, ""), definition::Given::parts);
+    let definition_source = Source::new(definition_name, definition_text, folder);
+    let translated = given.as_ref().filter(|given| given.text.is_some()).and_then(|_| {
+        let (kind, routes) = (api::kind(&root), definition::routes(&root));
+        openapi::translate(&definition_source, definition_name, definition_text, kind, &routes)
+    });
+    let definition = translated.as_ref().map(|translated| Definition {
+        kind: translated.kind,
+        name: translated.name.as_deref(),
+        root: Table::root(&definition_source, &ROOT, &translated.root),
+    });
+    let mut config = config(&root, definition.as_ref(), &folders, overrides);
     source.check_stage_variables(|name| config.has_stage_variable(name));
+    definition_source.warn_of_stage_variables(|name| config.has_stage_variable(name));
     config.file = file.map(Path::to_owned);
     config.files = source.files();
+    config.files.extend(given.as_ref().map(|given| given.path.clone()));
+    config.warnings = definition_source.warnings();
     let mut problems = source.into_problems(&unreadable);
     problems.extend(unread.map(|message| Problem {
         file: name.to_owned(),
@@ -81,6 +110,10 @@ pub fn load(
         message,
         hint: None,
     }));
+    problems.extend(definition_source.into_problems(&[]));
+    if overrides.strict {
+        problems.append(&mut config.warnings);
+    }
     if problems.is_empty() {
         Ok(config)
     } else {
@@ -88,32 +121,51 @@ pub fn load(
     }
 }
 
-fn config(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> Config {
-    let kind = api::kind(root);
+/// What `gateway.toml` says wins over what the definition says.
+fn config(
+    root: &Table<'_>,
+    definition: Option<&Definition<'_>>,
+    folders: &Folders<'_>,
+    overrides: &Overrides,
+) -> Config {
+    let kind = api::kind(root).or(definition.map(|definition| definition.kind));
+    let kind = kind.unwrap_or(ApiKind::Http);
     let (stages, stage) = api::stages(root, kind, overrides);
     let pools = server::pools(&root.table("pools", &POOLS));
     let limits = server::limits(&root.table("limits", &LIMITS));
     let tables = tables::tables(root);
-    let models = models::Models::read(root, kind);
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     let collections = collections::collections(root);
-    let routes = routes::routes(root, kind, limits.integration_timeout, &models, &collections);
+    let theirs = definition.map(|definition| &definition.root);
+    let both = || theirs.into_iter().chain([root]);
+    // A definition's models are its own, as are those of gateway.toml.
+    let routes = [root].into_iter().chain(theirs).flat_map(|root| {
+        let models = models::Models::read(root, kind);
+        routes::routes(root, kind, limits.integration_timeout, &models, &collections)
+    });
+    let routes: Vec<_> = routes.collect();
     let record = record::record(root, folders, &routes);
+    let name = api::name(root).or_else(|| definition?.name.map(str::to_owned));
+    let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
+    let compression = written("minimum_compression_size");
     Config {
         file: None,
         files: Vec::new(),
-        name: api::name(root),
+        warnings: Vec::new(),
+        name: name.unwrap_or_else(|| "mayfly".to_owned()),
         kind,
         stage,
         stages,
         stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
-        binary_media_types: api::binary_media_types(root, kind),
-        minimum_compression_size: api::minimum_compression_size(root, kind),
+        binary_media_types: api::binary_media_types(written("binary_media_types"), kind),
+        minimum_compression_size: api::minimum_compression_size(compression, kind),
         seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),
-        cors: cors::cors(root),
-        gateway_responses: gateway_responses::gateway_responses(root, kind),
+        cors: cors::cors(written("cors")),
+        gateway_responses: both()
+            .flat_map(|root| gateway_responses::gateway_responses(root, kind))
+            .collect(),
         routes,
         limits,
         function_default,

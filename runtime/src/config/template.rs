@@ -103,6 +103,12 @@ pub struct PlaceholderError {
 pub struct OutputTooLong;
 
 impl TextTemplate {
+    /// `text` as it is.
+    pub fn literal(text: &str) -> Self {
+        let pieces = [text].into_iter().filter(|text| !text.is_empty());
+        Self(pieces.map(|text| Piece::Literal(text.to_owned())).collect())
+    }
+
     /// Reads `text` as a template for requests of the route `key`.
     ///
     /// # Errors

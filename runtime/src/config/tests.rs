@@ -87,6 +87,7 @@ fn the_command_line_wins_over_the_file() {
         admin: None,
         data: Some("/data".into()),
         stage: Some("b".to_owned()),
+        ..Overrides::default()
     };
     let config = load_text(
         "stage = \"a\"\nhandlers = \"theirs\"\nlisten = \"127.0.0.1:9\"\n[stages.a]\n[stages.b]\n",

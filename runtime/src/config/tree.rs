@@ -26,11 +26,14 @@ pub struct Member {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
+    Null,
     Boolean(bool),
     Integer(Integer),
     /// A float as the text has it: not every one is a number.
     Float(String),
     String(String),
+    /// A string in which braces are text where placeholders might stand.
+    Verbatim(String),
     Datetime(String),
     Array(Vec<Node>),
     Table(Entries),
@@ -44,14 +47,46 @@ pub struct Integer {
     pub value: i128,
 }
 
+impl Node {
+    /// The text of a string.
+    pub fn text(&self) -> Option<&str> {
+        match &self.data {
+            Data::String(text) | Data::Verbatim(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entries of a table.
+    pub fn entries(&self) -> Option<&Entries> {
+        match &self.data {
+            Data::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// The items of an array; none where it is something else.
+    pub fn items(&self) -> &[Node] {
+        match &self.data {
+            Data::Array(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The value of a table's entry.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries()?.get(key).map(|member| &member.node)
+    }
+}
+
 impl Data {
     /// What a person calls such a value.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Null => "null",
             Self::Boolean(_) => "a boolean",
             Self::Integer(_) => "an integer",
             Self::Float(_) => "a float",
-            Self::String(_) => "a string",
+            Self::String(_) | Self::Verbatim(_) => "a string",
             Self::Datetime(_) => "a datetime",
             Self::Array(_) => "an array",
             Self::Table(_) => "a table",

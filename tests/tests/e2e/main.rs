@@ -4,8 +4,8 @@
 mod answers;
 mod browser;
 mod cli;
-mod compression;
 mod collections;
+mod compression;
 mod cors;
 mod events;
 mod faults;
@@ -14,6 +14,7 @@ mod limits;
 mod logging;
 mod mapping;
 mod mocks;
+mod openapi;
 mod prototyping;
 mod record;
 mod reload;

@@ -14,8 +14,8 @@ const STAGE_CHARS_MAX: usize = 128;
 /// The service's bound.
 const COMPRESSION_BYTES_MAX: u64 = 10_485_760;
 
-pub fn name(root: &Table<'_>) -> String {
-    let Some(given) = root.string("name") else { return "mayfly".to_owned() };
+pub fn name(root: &Table<'_>) -> Option<String> {
+    let given = root.string("name")?;
     let name = given.text;
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(valid) {
@@ -25,12 +25,11 @@ pub fn name(root: &Table<'_>) -> String {
             format!("use 1 to {NAME_CHARS_MAX} letters, digits and '-': it is the event's apiId"),
         );
     }
-    name.to_owned()
+    Some(name.to_owned())
 }
 
-pub fn kind(root: &Table<'_>) -> ApiKind {
+pub fn kind(root: &Table<'_>) -> Option<ApiKind> {
     root.choice("kind", &[("http", ApiKind::Http), ("rest", ApiKind::Rest)])
-        .unwrap_or(ApiKind::Http)
 }
 
 /// All stages, and the one that is served.

@@ -43,7 +43,7 @@ const KEYS: [(&str, &[Type]); 10] = [
     ("method", &[Type::Http, Type::HttpProxy]),
     ("tls", &[Type::Http, Type::HttpProxy]),
     ("request_parameters", &[Type::Http, Type::HttpProxy]),
-    ("content_handling", &[Type::Function, Type::Http]),
+    ("content_handling", &[Type::Mock, Type::Function, Type::Http]),
     ("passthrough_behavior", &[Type::Mock, Type::Function, Type::Http]),
     ("request_templates", &[Type::Mock, Type::Function, Type::Http]),
     ("responses", &[Type::Mock, Type::Function, Type::Http]),

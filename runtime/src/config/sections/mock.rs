@@ -268,6 +268,9 @@ fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
 /// too, since nobody knows its parameters.
 fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
     let template = value.string()?;
+    if matches!(value.value, Data::Verbatim(_)) {
+        return key.map(|_| TextTemplate::literal(template.text));
+    }
     match TextTemplate::parse(template.text, key?) {
         Ok(template) => Some(template),
         Err(PlaceholderError { message, hint }) => {
@@ -280,7 +283,7 @@ fn text(value: &Value<'_>, key: Option<&RouteKey>) -> Option<TextTemplate> {
 // Recursion is as deep as the file's nesting, which the TOML parser bounds.
 fn json(value: &Value<'_>, key: Option<&RouteKey>) -> Option<JsonTemplate> {
     match value.value {
-        Data::String(_) => text(value, key).map(JsonTemplate::Text),
+        Data::String(_) | Data::Verbatim(_) => text(value, key).map(JsonTemplate::Text),
         Data::Array(_) => {
             let items = value.array()?;
             let items = items.iter().filter_map(|item| json(item, key));
@@ -317,7 +320,10 @@ pub fn plain(value: &Value<'_>) -> Option<serde_json::Value> {
 /// The JSON value of what is neither an array nor a table.
 pub fn scalar(value: &Value<'_>) -> Option<serde_json::Value> {
     match value.value {
-        Data::String(text) | Data::Datetime(text) => Some(text.clone().into()),
+        Data::Null => Some(serde_json::Value::Null),
+        Data::String(text) | Data::Verbatim(text) | Data::Datetime(text) => {
+            Some(text.clone().into())
+        }
         Data::Boolean(flag) => Some((*flag).into()),
         Data::Integer(number) => match i64::try_from(number.value) {
             Ok(number) => Some(number.into()),

@@ -70,11 +70,14 @@ impl Models {
         let compiled = entries.iter().map(|Entry { name, value }| {
             let schema = schemas.get(name.text);
             let validator = schema.map(|schema| {
-                jsonschema::options()
-                    .with_draft(Draft::Draft4)
-                    .with_retriever(Local(Arc::clone(&schemas)))
-                    .build(schema)
-                    .map_err(|error| error.to_string())
+                let built = match bundled(name.text, &schemas) {
+                    Some(bundle) => jsonschema::options().with_draft(Draft::Draft4).build(&bundle),
+                    None => jsonschema::options()
+                        .with_draft(Draft::Draft4)
+                        .with_retriever(Local(Arc::clone(&schemas)))
+                        .build(schema),
+                };
+                built.map_err(|error| error.to_string())
             });
             let model = match validator {
                 Some(Ok(validator)) => Some(Model {
@@ -137,6 +140,55 @@ impl Models {
             }
         }
         Some(Arc::new(config))
+    }
+}
+
+/// The model `name` with all that it refers to below it: compiling that takes
+/// a fraction of the time that references to other documents do. None where a
+/// model refers to itself by place or has an id, or to no model.
+fn bundled(name: &str, schemas: &BTreeMap<String, Value>) -> Option<Value> {
+    let mut definitions = serde_json::Map::new();
+    let mut open = Vec::new();
+    let mut root = schemas.get(name)?.clone();
+    refer_within(&mut root, name, &mut open)?;
+    while let Some(other) = open.pop() {
+        if !definitions.contains_key(&other) {
+            let mut schema = schemas.get(&other)?.clone();
+            refer_within(&mut schema, name, &mut open)?;
+            definitions.insert(other, schema);
+        }
+    }
+    // Errors are found by the path of keywords, which has to stay the model's.
+    let taken = root.as_object_mut()?.insert("definitions".to_owned(), definitions.into());
+    taken.is_none().then_some(root)
+}
+
+/// Turns references to models into references within the bundle of the model
+/// `root`, and names the others.
+// Recursion is as deep as the JSON parser lets a schema nest.
+fn refer_within(schema: &mut Value, root: &str, named: &mut Vec<String>) -> Option<()> {
+    match schema {
+        Value::Array(items) => {
+            items.iter_mut().try_for_each(|item| refer_within(item, root, named))
+        }
+        Value::Object(members) => {
+            if members.get("id").is_some_and(Value::is_string) {
+                return None;
+            }
+            if let Some(Value::String(reference)) = members.get_mut("$ref") {
+                let (_, name) = reference.rsplit_once("/models/")?;
+                let within = match name == root {
+                    true => "#".to_owned(),
+                    false => format!("#/definitions/{name}"),
+                };
+                if name != root {
+                    named.push(name.to_owned());
+                }
+                *reference = within;
+            }
+            members.values_mut().try_for_each(|member| refer_within(member, root, named))
+        }
+        _ => Some(()),
     }
 }
 

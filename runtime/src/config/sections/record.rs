@@ -26,8 +26,7 @@ pub fn record(
         }
     }
     if let Some(all) = routes.iter().find(|route| route.key == RouteKey::Default) {
-        let message =
-            format!("nothing is recorded: $default on line {} takes everything", all.line);
+        let message = format!("nothing is recorded: $default at {} takes everything", all.place);
         table.source.problem(table.at, message, "remove that route, or [record]");
     }
     let upstream = upstream(&table);

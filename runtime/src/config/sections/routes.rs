@@ -60,7 +60,8 @@ pub fn routes(
             root.source.problem(at, message, "remove one of the two");
             first_lines.insert(key.identity(), first);
         } else if let Some(integration) = integration {
-            routes.push(RouteConfig { key, integration, validation, timeout, line });
+            let place = root.source.located(at);
+            routes.push(RouteConfig { key, integration, validation, timeout, place });
         }
     }
     routes
