@@ -21,6 +21,8 @@ pub mod server;
 
 pub mod pipeline;
 
+pub mod policy;
+
 pub mod mapping;
 
 pub mod integration;

@@ -23,6 +23,7 @@ pub static ROOT: Section = Section {
         "stage_prefix",
         "drop_in",
         "seed",
+        "policy",
         "binary_media_types",
         "minimum_compression_size",
         "cors",

@@ -32,6 +32,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::{
     mapping::{self, MappingTemplate},
+    policy::Policy,
     router::RouteKey,
 };
 pub use access_log::{AccessLogFormat, AccessLogPiece};
@@ -72,6 +73,8 @@ pub struct Config {
     pub drop_in: bool,
     /// What makes random values of mocks the same with every start.
     pub seed: Option<u64>,
+    /// Who may call a REST API.
+    pub policy: Option<Policy>,
     /// Content types whose bodies are bytes, not text.
     pub binary_media_types: BinaryMediaTypes,
     /// Answers of a REST API that have as many bytes are compressed.

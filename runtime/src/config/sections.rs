@@ -159,6 +159,7 @@ fn config(
         stages,
         stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
+        policy: api::policy(written("policy"), kind),
         binary_media_types: api::binary_media_types(written("binary_media_types"), kind),
         minimum_compression_size: api::minimum_compression_size(compression, kind),
         seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),

@@ -27,6 +27,9 @@ pub enum GatewayError {
     /// No stage has this path.
     #[error("no stage has this path: stage_prefix = true asks for /STAGE/path")]
     NoStage,
+    /// The resource policy does not allow it.
+    #[error("{0}")]
+    AccessDenied(String),
     /// The request's form is against HTTP.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
@@ -132,6 +135,10 @@ impl GatewayError {
                     format!("Missing required request parameters: [{}]", names.join(", "));
                 return Row(StatusCode::BAD_REQUEST, message.into(), "BadRequestException");
             }
+            (Self::AccessDenied(message), _) => {
+                let exception = "AccessDeniedException";
+                return Row(StatusCode::FORBIDDEN, message.clone().into(), exception);
+            }
             _ => self.fixed(kind),
         };
         Row(status, message.into(), exception)
@@ -147,6 +154,7 @@ impl GatewayError {
                 "Missing Authentication Token",
                 "MissingAuthenticationTokenException",
             ),
+            (Self::AccessDenied(_), _) => (S::FORBIDDEN, "Forbidden", "AccessDeniedException"),
             (Self::NoStage, Rest) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
             (Self::NoRoute | Self::NoStage, Http) => (S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
@@ -209,6 +217,7 @@ impl GatewayError {
     pub fn response_type(&self) -> &'static str {
         match self {
             Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
+            Self::AccessDenied(_) => "ACCESS_DENIED",
             Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
             Self::MissingParameters(_) => "BAD_REQUEST_PARAMETERS",
             Self::InvalidBody(_) => "BAD_REQUEST_BODY",
@@ -274,7 +283,9 @@ impl GatewayError {
     /// The response that the client gets.
     pub fn to_response(&self, kind: ApiKind) -> Response<Bytes> {
         let Row(status, message, exception) = self.row(kind);
-        let mut response = Response::new(Bytes::from(json!({ "message": message }).to_string()));
+        // IAM writes its messages with a capital.
+        let name = if matches!(self, Self::AccessDenied(_)) { "Message" } else { "message" };
+        let mut response = Response::new(Bytes::from(json!({ name: message }).to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

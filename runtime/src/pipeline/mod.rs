@@ -21,6 +21,7 @@ mod integration_request;
 mod integration_response;
 mod mapped_response;
 mod method_request;
+mod resource_policy;
 mod stage;
 mod trace;
 mod validation;
@@ -178,22 +179,23 @@ where
         tested => (tested, None),
     };
 
-    let mut course = Course::default();
-    let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
-    let outcome = match preflight {
-        Some(answer) => Ok(answer),
-        None => run(gateway, connection, &parts, body, &exchange, &mut course, trace).await,
-    };
     let about = About {
         gateway,
         connection,
         exchange: &exchange,
-        route: course.route,
+        route: None,
         method: &parts.method,
         version: parts.version,
         path: parts.uri.path(),
         headers: &parts.headers,
     };
+    let mut course = Course::default();
+    let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
+    let outcome = match preflight {
+        Some(answer) => resource_policy::check(&about).map(|()| answer),
+        None => run(&about, &parts, body, &mut course, trace).await,
+    };
+    let about = About { route: course.route, ..about };
     let mut response = outcome.unwrap_or_else(|error| {
         if exchange.stage.logging() != LoggingLevel::Off {
             error.log(&exchange.request_id, course.route.map_or("-", |route| &route.key));
@@ -211,11 +213,9 @@ where
 }
 
 async fn run<'g, B>(
-    gateway: &'g Gateway,
-    connection: Connection,
+    about: &About<'g>,
     parts: &Parts,
     body: B,
-    exchange: &Exchange<'_>,
     course: &mut Course<'g>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError>
@@ -223,8 +223,10 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
+    let About { gateway, connection, exchange, .. } = *about;
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
+    resource_policy::check(about)?;
     trace.matched(&matched, &exchange.stage);
     // What is looked at is read.
     let streams = matched.route.streams && !matches!(trace, Trace::On(_));

@@ -15,6 +15,7 @@ mod logging;
 mod mapping;
 mod mocks;
 mod openapi;
+mod policy;
 mod prototyping;
 mod record;
 mod reload;

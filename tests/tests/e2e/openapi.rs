@@ -252,7 +252,7 @@ components:
 const UNSERVED: &str = r"
 openapi: 3.0.1
 security: [{ token: [] }]
-x-amazon-apigateway-policy: { Version: '2012-10-17' }
+x-amazon-apigateway-api-key-source: HEADER
 paths:
   /open: { get: { responses: { 200: { content: { text/plain: { example: yes } } } } } }
   /queue:
@@ -271,7 +271,7 @@ components:
 fn what_is_not_served_is_said_and_refused_if_strict() {
     let warnings = [
         "api.yaml:3:14: security \"token\" is not enforced: anyone may call GET /open",
-        "api.yaml:4:1: x-amazon-apigateway-policy is not served",
+        "api.yaml:4:1: x-amazon-apigateway-api-key-source is not served",
         "api.yaml:11:14: POST /queue is left out: ",
         "api.yaml:16:7: x-amazon-apigateway-authorizer is not served",
     ];
@@ -340,13 +340,13 @@ fn a_definition_is_reloaded_and_a_mistake_changes_nothing() {
 #[test]
 fn a_new_warning_of_a_reload_is_logged_once() {
     let gateway = serve("a.yaml", &example("one"));
-    let warned = "x-amazon-apigateway-policy is not served";
+    let warned = "x-amazon-apigateway-api-key-source is not served";
     assert!(!gateway.log().contains(warned));
-    let policy = "x-amazon-apigateway-policy: {}\n";
-    fs::write(gateway.project.path().join("a.yaml"), example("two") + policy).unwrap();
+    let unserved = "x-amazon-apigateway-api-key-source: HEADER\n";
+    fs::write(gateway.project.path().join("a.yaml"), example("two") + unserved).unwrap();
     gateway.wait("the second example", || gateway.get("/a").text() == "two");
     gateway.wait_for_log(warned);
-    fs::write(gateway.project.path().join("a.yaml"), format!("{policy}{}", example("three")))
+    fs::write(gateway.project.path().join("a.yaml"), format!("{unserved}{}", example("three")))
         .unwrap();
     gateway.wait("the third example", || gateway.get("/a").text() == "three");
     assert_eq!(gateway.log().matches(warned).count(), 1);
@@ -411,4 +411,33 @@ fn a_definition_that_is_none_ends_the_command() {
         assert_eq!(refused.status.code(), Some(2), "{said}");
         assert!(said.contains(problem), "{said}");
     }
+}
+
+#[test]
+fn a_definition_s_policy_is_enforced() {
+    let definition = r#"
+openapi: 3.0.1
+info: { title: pets, version: "1" }
+x-amazon-apigateway-policy:
+  Version: "2012-10-17"
+  Statement:
+    - { Effect: Allow, Principal: "*", Action: "execute-api:Invoke", Resource: "arn:aws:execute-api:us-east-1:1:abc/*" }
+    - { Effect: Deny, Principal: "*", Action: "execute-api:Invoke", Resource: "execute-api:/*/DELETE/*" }
+paths:
+  /pets:
+    get: { responses: { "200": { description: ok } } }
+    delete: { responses: { "204": { description: gone } } }
+"#;
+    let project = Project::new();
+    fs::write(project.path().join("api.yaml"), definition).unwrap();
+    let gateway = project.serve_with(&["--openapi", "api.yaml", "--strict"]);
+    assert_eq!(gateway.get("/pets").status, 200);
+    let denied = Answer::of(gateway.request("DELETE", "/pets"));
+    assert_eq!(denied.status, 403);
+    assert!(denied.text().ends_with("prod/DELETE/pets with an explicit deny\"}"), "{denied:?}");
+
+    let unreadable = definition.replace("Effect: Deny", "Effect: Refuse");
+    fs::write(gateway.project.path().join("api.yaml"), unreadable).unwrap();
+    gateway.wait_for_log("Statement[1].Effect is \"Refuse\"");
+    assert_eq!(Answer::of(gateway.request("DELETE", "/pets")).status, 403);
 }

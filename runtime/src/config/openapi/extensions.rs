@@ -20,13 +20,12 @@ const WITHOUT_EFFECT: [&str; 3] = [
 ];
 
 /// What the lack of an extension means.
-const MEANINGS: [(&str, &str); 7] = [
+const MEANINGS: [(&str, &str); 6] = [
     ("x-amazon-apigateway-api-key-source", "keys are not asked for: anyone may call"),
     ("x-amazon-apigateway-auth", "nobody is authorized: anyone may call"),
     ("x-amazon-apigateway-authorizer", "nobody is authorized: anyone may call"),
     ("x-amazon-apigateway-authtype", "nobody is authorized: anyone may call"),
     ("x-amazon-apigateway-endpoint-configuration", "the API is where Mayfly listens"),
-    ("x-amazon-apigateway-policy", "the policy is not enforced: anyone may call"),
     ("x-amazon-apigateway-integration", "only an operation has an integration"),
 ];
 
@@ -159,6 +158,40 @@ pub fn minimum_compression_size(definition: &Definition<'_>) -> Option<Node> {
     let key = "x-amazon-apigateway-minimum-compression-size";
     let member = definition.take(definition.root, key)?;
     Some(definition.number(definition.resolve(&member.node)?))
+}
+
+/// A policy is JSON in JSON.
+pub fn policy(definition: &Definition<'_>) -> Option<Node> {
+    if definition.kind == ApiKind::Http {
+        return None;
+    }
+    let member = definition.take(definition.root, "x-amazon-apigateway-policy")?;
+    let given = definition.resolve(&member.node)?;
+    match &given.data {
+        Data::Table(_) => Some(string(member.at, json(given).to_string())),
+        _ => Some(definition.scalar(given)),
+    }
+}
+
+// Recursion is as deep as the document.
+fn json(node: &Node) -> serde_json::Value {
+    match &node.data {
+        Data::Null => serde_json::Value::Null,
+        Data::Boolean(flag) => (*flag).into(),
+        Data::Array(items) => items.iter().map(json).collect(),
+        Data::Table(entries) => {
+            // A resource is known by what is behind the API's own id.
+            if let Some(text) = reference::text(node) {
+                return text.into_owned().into();
+            }
+            let entries = entries.iter();
+            entries.map(|(key, member)| (key.clone(), json(&member.node))).collect()
+        }
+        Data::Integer(number) => number.text.clone().into(),
+        Data::Float(text) | Data::String(text) | Data::Verbatim(text) | Data::Datetime(text) => {
+            text.clone().into()
+        }
+    }
 }
 
 /// An authorization that operations ask for.

@@ -105,6 +105,7 @@ pub fn translate(
     put("gateway_responses", extensions::gateway_responses(&definition));
     put("cors", extensions::cors(&definition));
     put("binary_media_types", extensions::binary_media_types(&definition));
+    put("policy", extensions::policy(&definition));
     put("minimum_compression_size", extensions::minimum_compression_size(&definition));
     extensions::report(&definition, operations.secured);
     Some(Translated { kind, name: extensions::name(&document), root })

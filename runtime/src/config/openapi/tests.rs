@@ -410,7 +410,7 @@ paths:
 fn what_is_not_served_is_named_with_its_place() {
     let outcome = translate(
         "openapi: 3.0.1
-x-amazon-apigateway-policy: { Statement: [] }
+x-amazon-apigateway-api-key-source: HEADER
 x-amazon-apigateway-documentation: {}
 security: [{ key: [] }]
 paths:
@@ -458,7 +458,7 @@ components:
     assert_eq!(
         outcome.warnings,
         [
-            "api:2:1: x-amazon-apigateway-policy is not served\n  hint: the policy is not enforced: anyone may call".to_owned(),
+            "api:2:1: x-amazon-apigateway-api-key-source is not served\n  hint: keys are not asked for: anyone may call".to_owned(),
             "api:4:14: security \"key\" is not enforced: anyone may call PUT /a and 2 more operations\n  hint: do not let strangers reach this address".to_owned(),
             "api:10:5: trace /a is left out: no such method\n  hint: API Gateway routes GET, POST, PUT, PATCH, DELETE, HEAD and OPTIONS".to_owned(),
             "api:12:5: GET /a{b} is left out: the segment \"a{b}\" of \"/a{b}\" has a brace inside\n  hint: a segment is text, \"{name}\" or, last, \"{name+}\"".to_owned(),
@@ -614,4 +614,37 @@ fn references_to_the_wrong_place_never_panic() {
             )));
         }
     }
+}
+
+#[test]
+fn a_policy_becomes_json() {
+    let outcome = translate(
+        "openapi: 3.0.1
+x-amazon-apigateway-policy:
+  Version: '2012-10-17'
+  Statement:
+    - Effect: Allow
+      Principal: '*'
+      Action: execute-api:Invoke
+      Resource: !Sub 'arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:*/prod/*'
+      Condition: { Bool: { 'aws:SecureTransport': false } }
+paths: {}
+",
+    );
+    let text = outcome.root["policy"].as_str().expect("text").to_owned();
+    let policy: serde_json::Value =
+        serde_json::from_str(text.trim_start_matches("verbatim: ")).expect("JSON");
+    assert_eq!(
+        policy,
+        serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "execute-api:Invoke",
+                "Resource": "arn:aws:execute-api:${AWS::Region}:${AWS::AccountId}:*/prod/*",
+                "Condition": { "Bool": { "aws:SecureTransport": false } },
+            }],
+        })
+    );
 }

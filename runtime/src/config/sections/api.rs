@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::templates::is_content_type;
-use crate::config::{
-    AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, Overrides, StageConfig,
-    keys::{CANARY, STAGE},
-    read::{Entry, Table, Value},
+use crate::{
+    config::{
+        AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, Overrides,
+        StageConfig,
+        keys::{CANARY, STAGE},
+        read::{Entry, Table, Value},
+    },
+    policy::Policy,
 };
 
 const NAME_CHARS_MAX: usize = 64;
@@ -75,6 +79,25 @@ pub fn stages(
     }
     stages.entry(chosen.clone()).or_default();
     (stages, chosen)
+}
+
+/// `policy`: a policy document in JSON.
+pub fn policy(root: &Table<'_>, kind: ApiKind) -> Option<Policy> {
+    let given = root.take("policy")?;
+    if kind == ApiKind::Http {
+        given.problem("an HTTP API has no policy", "write kind = \"rest\"");
+    }
+    let (text, path) = given.text_or_file()?;
+    let document = serde_json::from_str::<serde_json::Value>(&text);
+    let document = document.map_err(|error| format!("not JSON: {error}"));
+    match document.and_then(|document| Policy::parse(&document)) {
+        Ok(policy) => Some(policy),
+        Err(why) => {
+            let hint = "it has to be as IAM has it: {\"Statement\": [{\"Effect\": \"Allow\", \"Principal\": \"*\", \"Action\": \"execute-api:Invoke\", \"Resource\": \"execute-api:/*\"}]}";
+            given.problem(format!("{path}: {why}"), hint);
+            None
+        }
+    }
 }
 
 /// `binary_media_types`, in lower case.

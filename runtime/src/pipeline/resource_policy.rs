@@ -1,0 +1,53 @@
+//! The API's resource policy: who may call at all.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies.html>
+
+use http::header;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{error::GatewayError, method_request::About};
+use crate::{
+    gateway::ACCOUNT_ID,
+    policy::{Call, Decision},
+};
+
+/// Asks the policy, if there is one.
+///
+/// # Errors
+/// [`GatewayError::AccessDenied`]
+pub fn check(about: &About<'_>) -> Result<(), GatewayError> {
+    let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
+    let stage = about.exchange.stage.name;
+    let path = about.exchange.path.unwrap_or(about.path);
+    let resource = format!("{stage}/{}{path}", about.method);
+    let context = |key: &str| value(about, key);
+    let suffix = match policy.decide(&Call { resource: &resource, context: &context }) {
+        Decision::Allow => return Ok(()),
+        Decision::ExplicitDeny => " with an explicit deny",
+        Decision::ImplicitDeny => "",
+    };
+    // The service shows the account's last digits only.
+    let account = ACCOUNT_ID.get(8..).unwrap_or_default();
+    let api = &about.gateway.config.name;
+    let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}/{resource}");
+    Err(GatewayError::AccessDenied(format!(
+        "User: anonymous is not authorized to perform: execute-api:Invoke on resource: {arn}{suffix}"
+    )))
+}
+
+/// The value of a condition key; none for keys that a call without a name and
+/// from outside of a VPC has not.
+fn value(about: &About<'_>, key: &str) -> Option<String> {
+    let header = |name| about.headers.get(name)?.to_str().ok().map(str::to_owned);
+    let time = OffsetDateTime::from(about.exchange.time);
+    match key {
+        "aws:sourceip" => Some(about.connection.client.ip().to_canonical().to_string()),
+        "aws:useragent" => header(header::USER_AGENT),
+        "aws:referer" => header(header::REFERER),
+        "aws:currenttime" => time.format(&Rfc3339).ok(),
+        "aws:epochtime" => Some(time.unix_timestamp().to_string()),
+        "aws:securetransport" => Some("false".to_owned()),
+        "aws:principaltype" => Some("Anonymous".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,291 @@
+//! Policies in IAM's language, as API Gateway evaluates them for calls of an
+//! API: explicit deny before allow, and nothing without an allow.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
+
+mod condition;
+mod parse;
+
+use condition::Condition;
+
+/// A policy document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Statement {
+    allows: bool,
+    /// Whom it is about; anyone where a policy has no principals.
+    is_about_anyone: bool,
+    actions: Patterns,
+    resources: Patterns,
+    conditions: Vec<Condition>,
+}
+
+/// Patterns of which one has to match, or none may.
+#[derive(Debug, Clone, PartialEq)]
+struct Patterns {
+    patterns: Vec<String>,
+    negated: bool,
+}
+
+/// A call that somebody without a name makes.
+#[derive(Clone, Copy)]
+pub struct Call<'c> {
+    /// `STAGE/METHOD/path`, as the ARN of a method ends.
+    pub resource: &'c str,
+    /// Values of condition keys, whose names come in lower case.
+    pub context: &'c dyn Fn(&str) -> Option<String>,
+}
+
+/// What a policy says of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// A statement allows it, and none denies it.
+    Allow,
+    /// A statement denies it.
+    ExplicitDeny,
+    /// No statement says anything.
+    ImplicitDeny,
+}
+
+/// What a call of an API is, among IAM's actions.
+const ACTION: &str = "execute-api:invoke";
+
+impl Policy {
+    /// Whether the call is allowed.
+    pub fn decide(&self, call: &Call<'_>) -> Decision {
+        let applying = self.statements.iter().filter(|statement| statement.applies(call));
+        let mut decision = Decision::ImplicitDeny;
+        for statement in applying {
+            if !statement.allows {
+                return Decision::ExplicitDeny;
+            }
+            decision = Decision::Allow;
+        }
+        decision
+    }
+}
+
+impl Statement {
+    fn applies(&self, call: &Call<'_>) -> bool {
+        self.is_about_anyone
+            && self.actions.hold(ACTION)
+            && self.resources.hold(call.resource)
+            && self.conditions.iter().all(|condition| condition.holds(call.context))
+    }
+}
+
+impl Patterns {
+    fn hold(&self, text: &str) -> bool {
+        self.patterns.iter().any(|pattern| matches(pattern, text)) != self.negated
+    }
+}
+
+/// Whether `text` is like `pattern`, in which `*` is any text and `?` any
+/// character. Takes time in proportion to both lengths.
+fn matches(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    // Where the last star stands, and how much it takes so far.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(c) = text.get(t) {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(own) if *own == '?' || own == c => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                p = at + 1;
+                t = taken + 1;
+            }
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn decide(statements: &Value, resource: &str, ip: &str) -> Decision {
+        let policy = Policy::parse(&json!({ "Version": "2012-10-17", "Statement": statements }));
+        let context = |key: &str| match key {
+            "aws:sourceip" => Some(ip.to_owned()),
+            "aws:useragent" => Some("curl/8".to_owned()),
+            "aws:securetransport" => Some("false".to_owned()),
+            "aws:currenttime" => Some("2026-06-01T12:00:00Z".to_owned()),
+            "aws:epochtime" => Some("1780315200".to_owned()),
+            _ => None,
+        };
+        policy.expect("a policy").decide(&Call { resource, context: &context })
+    }
+
+    fn statement(effect: &str, resource: &str) -> Value {
+        json!({ "Effect": effect, "Principal": "*", "Action": "execute-api:Invoke", "Resource": resource })
+    }
+
+    #[test]
+    fn a_deny_comes_before_an_allow_and_nothing_is_a_deny() {
+        let (allow, deny) =
+            (statement("Allow", "*"), statement("Deny", "execute-api:/prod/*/admin*"));
+        let both = json!([allow, deny]);
+        assert_eq!(decide(&both, "prod/GET/pets", "127.0.0.1"), Decision::Allow);
+        assert_eq!(decide(&both, "prod/GET/admin/1", "127.0.0.1"), Decision::ExplicitDeny);
+        assert_eq!(decide(&json!([deny]), "prod/GET/pets", "127.0.0.1"), Decision::ImplicitDeny);
+        assert_eq!(decide(&allow, "prod/GET/pets", "127.0.0.1"), Decision::Allow);
+    }
+
+    #[test]
+    fn resources_are_compared_below_the_api() {
+        for (resource, expected) in [
+            ("*", Decision::Allow),
+            ("arn:aws:execute-api:*:*:*", Decision::Allow),
+            ("arn:aws:execute-api:eu-west-1:123456789012:abc/*", Decision::Allow),
+            (
+                "arn:aws-cn:execute-api:${AWS::Region}:${AWS::AccountId}:abc/prod/GET/pets",
+                Decision::Allow,
+            ),
+            ("execute-api:/prod/G?T/pets", Decision::Allow),
+            ("execute-api:/*/*/pets", Decision::Allow),
+            ("execute-api:/prod/POST/pets", Decision::ImplicitDeny),
+            ("execute-api:/prod/GET/pets/*", Decision::ImplicitDeny),
+            ("arn:aws:execute-api:eu-west-1:123456789012:abc", Decision::ImplicitDeny),
+            ("arn:aws:s3:::bucket/*", Decision::ImplicitDeny),
+        ] {
+            let policy = statement("Allow", resource);
+            assert_eq!(decide(&policy, "prod/GET/pets", "127.0.0.1"), expected, "{resource}");
+        }
+    }
+
+    #[test]
+    fn elements_may_be_lists_and_negations() {
+        let with = |key: &str, value: Value| {
+            let mut policy = statement("Allow", "*");
+            policy.as_object_mut().expect("an object").remove("Principal");
+            let principal = json!({ "AWS": ["arn:aws:iam::1:root", "*"] });
+            policy["Principal"] = principal;
+            if let Some(own) = key.strip_prefix("Not") {
+                policy.as_object_mut().expect("an object").remove(own);
+            }
+            policy[key] = value;
+            decide(&policy, "prod/GET/pets", "127.0.0.1")
+        };
+        assert_eq!(with("Action", json!(["s3:Get*", "execute-api:*"])), Decision::Allow);
+        assert_eq!(with("Action", json!("EXECUTE-API:invoke")), Decision::Allow);
+        assert_eq!(with("Action", json!("execute-api:ManageConnections")), Decision::ImplicitDeny);
+        assert_eq!(with("NotAction", json!("execute-api:Invoke")), Decision::ImplicitDeny);
+        assert_eq!(with("NotResource", json!("execute-api:/prod/POST/*")), Decision::Allow);
+        assert_eq!(with("NotResource", json!(["*"])), Decision::ImplicitDeny);
+        assert_eq!(with("Principal", json!({ "AWS": "123456789012" })), Decision::ImplicitDeny);
+        assert_eq!(with("NotPrincipal", json!({ "AWS": "123456789012" })), Decision::Allow);
+        assert_eq!(with("NotPrincipal", json!("*")), Decision::ImplicitDeny);
+    }
+
+    #[test]
+    fn conditions_hold_or_not() {
+        for (condition, holds) in [
+            (json!({ "IpAddress": { "aws:SourceIp": "127.0.0.0/8" } }), true),
+            (json!({ "IpAddress": { "aws:SourceIp": ["10.0.0.0/8", "127.0.0.1"] } }), true),
+            (json!({ "IpAddress": { "aws:SourceIp": ["10.0.0.0/8", "2001:db8::/32"] } }), false),
+            (json!({ "NotIpAddress": { "aws:SourceIp": ["10.0.0.0/8"] } }), true),
+            (json!({ "NotIpAddress": { "AWS:sourceip": ["127.0.0.1/32", "10.0.0.0/8"] } }), false),
+            (json!({ "IpAddress": { "aws:VpcSourceIp": "10.0.0.0/8" } }), false),
+            (json!({ "NotIpAddress": { "aws:VpcSourceIp": "10.0.0.0/8" } }), true),
+            (json!({ "StringEquals": { "aws:UserAgent": ["wget", "curl/8"] } }), true),
+            (json!({ "StringEquals": { "aws:UserAgent": "CURL/8" } }), false),
+            (json!({ "StringEqualsIgnoreCase": { "aws:UserAgent": "CURL/8" } }), true),
+            (json!({ "StringNotEquals": { "aws:UserAgent": ["wget", "curl/8"] } }), false),
+            (json!({ "StringLike": { "aws:UserAgent": "curl/*" } }), true),
+            (json!({ "StringNotLike": { "aws:UserAgent": "curl/*" } }), false),
+            (json!({ "StringEquals": { "aws:SourceVpc": "vpc-1" } }), false),
+            (json!({ "StringNotEquals": { "aws:SourceVpc": "vpc-1" } }), true),
+            (json!({ "StringEqualsIfExists": { "aws:SourceVpc": "vpc-1" } }), true),
+            (json!({ "ForAnyValue:StringLike": { "aws:UserAgent": "curl*" } }), true),
+            (json!({ "ForAnyValue:StringLike": { "aws:SourceVpce": "*" } }), false),
+            (json!({ "ForAllValues:StringLike": { "aws:SourceVpce": "x" } }), true),
+            (json!({ "Bool": { "aws:SecureTransport": "false" } }), true),
+            (json!({ "Bool": { "aws:SecureTransport": true } }), false),
+            (json!({ "Null": { "aws:SourceVpc": "true" } }), true),
+            (json!({ "Null": { "aws:SourceIp": true } }), false),
+            (json!({ "DateLessThan": { "aws:CurrentTime": "2026-06-01T12:00:01Z" } }), true),
+            (json!({ "DateGreaterThan": { "aws:CurrentTime": "2026-06-02" } }), false),
+            (json!({ "DateGreaterThanEquals": { "aws:EpochTime": "1780315200" } }), true),
+            (json!({ "NumericLessThan": { "aws:EpochTime": 1780315200 } }), false),
+            (json!({ "NumericNotEquals": { "aws:EpochTime": "5" } }), true),
+            (json!({ "ArnLike": { "aws:SourceArn": "arn:*" } }), false),
+            (
+                json!({ "IpAddress": { "aws:SourceIp": "127.0.0.1" }, "Bool": { "aws:SecureTransport": "true" } }),
+                false,
+            ),
+        ] {
+            let mut policy = statement("Allow", "*");
+            policy["Condition"] = condition.clone();
+            let expected = if holds { Decision::Allow } else { Decision::ImplicitDeny };
+            assert_eq!(decide(&policy, "prod/GET/pets", "127.0.0.1"), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_is_an_error_that_names_the_place() {
+        for (policy, error) in [
+            (json!([]), "the policy is not an object"),
+            (json!({}), "the policy has no Statement"),
+            (json!({ "Statement": [1] }), "Statement[0] is not an object"),
+            (json!({ "Version": "2020-01-01", "Statement": [] }), "Version is \"2020-01-01\""),
+            (json!({ "Statement": [], "Statment": [] }), "there is no element \"Statment\""),
+            (json!({ "Statement": { "Effect": "allow" } }), "Statement[0].Effect is \"allow\""),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Resource": "*" } }),
+                "Statement[0] has neither Action nor NotAction",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*" } }),
+                "Statement[0] has neither Principal nor NotPrincipal",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": 1 } }),
+                "Statement[0].Resource is not a string",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "NotResource": "*" } }),
+                "Statement[0] has both Resource and NotResource",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "Condition": { "IpAdress": {} } } }),
+                "Statement[0].Condition has no operator \"IpAdress\"",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "Condition": { "IpAddress": { "aws:SourceIp": "a" } } } }),
+                "\"a\" is not an address or a range",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "Condition": { "StringLike": { "aws:UserAgent": "${aws:username}" } } } }),
+                "policy variables",
+            ),
+        ] {
+            let found = Policy::parse(&policy).expect_err("no policy");
+            assert!(found.contains(error), "{policy}: {found}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_match_as_regular_expressions_do(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+            let regex = pattern.replace('*', ".*").replace('?', ".");
+            let regex = fancy_regex::Regex::new(&format!("^{regex}$")).expect("a pattern");
+            proptest::prop_assert_eq!(matches(&pattern, &text), regex.is_match(&text).expect("an end"));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! From JSON to a policy. What IAM has and we don't is refused by name: a
+//! policy that is read in part would allow what it should not.
+
+use serde_json::{Map, Value};
+
+use super::{Condition, Patterns, Policy, Statement};
+
+impl Policy {
+    /// Reads a policy document.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse(document: &Value) -> Result<Self, String> {
+        let object = document.as_object().ok_or("the policy is not an object")?;
+        only(object, "the policy", &["Version", "Id", "Statement"])?;
+        if let Some(version) = object.get("Version")
+            && !matches!(version.as_str(), Some("2012-10-17" | "2008-10-17"))
+        {
+            return Err(format!("Version is {version}, not \"2012-10-17\""));
+        }
+        let statements = match object.get("Statement") {
+            None => return Err("the policy has no Statement".to_owned()),
+            Some(Value::Array(list)) => list.iter().collect(),
+            Some(one) => vec![one],
+        };
+        let numbered = statements.into_iter().enumerate();
+        let statements =
+            numbered.map(|(index, one)| statement(one, &format!("Statement[{index}]")));
+        Ok(Self { statements: statements.collect::<Result<_, _>>()? })
+    }
+}
+
+const ELEMENTS: [&str; 9] = [
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
+fn statement(value: &Value, path: &str) -> Result<Statement, String> {
+    let object = value.as_object().ok_or_else(|| format!("{path} is not an object"))?;
+    only(object, path, &ELEMENTS)?;
+    let allows = match object.get("Effect") {
+        Some(Value::String(text)) if text == "Allow" => true,
+        Some(Value::String(text)) if text == "Deny" => false,
+        Some(other) => return Err(format!("{path}.Effect is {other}, not \"Allow\" or \"Deny\"")),
+        None => return Err(format!("{path} has no Effect")),
+    };
+    let lower = |text: &str| Some(text.to_ascii_lowercase());
+    Ok(Statement {
+        allows,
+        is_about_anyone: is_about_anyone(object, path)?,
+        actions: patterns(object, path, "Action", "NotAction", lower)?,
+        resources: patterns(object, path, "Resource", "NotResource", resource)?,
+        conditions: Condition::parse_all(object.get("Condition"), path)?,
+    })
+}
+
+fn only(object: &Map<String, Value>, path: &str, names: &[&str]) -> Result<(), String> {
+    match object.keys().find(|name| !names.contains(&name.as_str())) {
+        Some(name) => Err(format!("{path}: there is no element {name:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Which of two elements is there.
+fn either<'v>(
+    object: &'v Map<String, Value>,
+    path: &str,
+    own: &str,
+    not: &str,
+) -> Result<(&'v Value, String, bool), String> {
+    match (object.get(own), object.get(not)) {
+        (Some(value), None) => Ok((value, format!("{path}.{own}"), false)),
+        (None, Some(value)) => Ok((value, format!("{path}.{not}"), true)),
+        (None, None) => Err(format!("{path} has neither {own} nor {not}")),
+        (Some(_), Some(_)) => Err(format!("{path} has both {own} and {not}")),
+    }
+}
+
+/// Callers without a name are meant by `*` alone.
+fn is_about_anyone(object: &Map<String, Value>, path: &str) -> Result<bool, String> {
+    let (value, path, negated) = either(object, path, "Principal", "NotPrincipal")?;
+    let has_star = |value: &Value, path: &str| {
+        strings(value, path).map(|texts| texts.iter().any(|text| text == "*"))
+    };
+    let anyone = match value {
+        Value::Object(kinds) => {
+            let mut anyone = false;
+            for (kind, value) in kinds {
+                if !matches!(kind.as_str(), "AWS" | "Service" | "Federated" | "CanonicalUser") {
+                    return Err(format!("{path}: there is no kind of principal {kind:?}"));
+                }
+                anyone |= has_star(value, &format!("{path}.{kind}"))? && kind == "AWS";
+            }
+            anyone
+        }
+        Value::String(text) if text == "*" => true,
+        other => return Err(format!("{path} is {other}, not \"*\" or an object")),
+    };
+    Ok(anyone != negated)
+}
+
+fn patterns(
+    object: &Map<String, Value>,
+    path: &str,
+    own: &str,
+    not: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<Patterns, String> {
+    let (value, path, negated) = either(object, path, own, not)?;
+    let texts = strings(value, &path)?;
+    Ok(Patterns { patterns: texts.iter().filter_map(|text| read(text)).collect(), negated })
+}
+
+/// What a resource's ARN has below the API: region, account and API are those
+/// of a deployment that this is not. None where it can mean no call of an API.
+fn resource(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix("execute-api:") {
+        return Some(rest.strip_prefix('/').unwrap_or(rest).to_owned());
+    }
+    // The first star takes what is before the stage.
+    if text.starts_with('*') {
+        return Some(text.to_owned());
+    }
+    if matches!(text, "arn:*" | "arn:aws:*") {
+        return Some("*".to_owned());
+    }
+    let arn = text.strip_prefix("arn:")?;
+    // A region and an account may be CloudFormation's `${AWS::Region}`.
+    let (_, arn) = arn.split_once(":execute-api:")?;
+    match arn.split_once('/') {
+        Some((_, rest)) => Some(rest.to_owned()),
+        None => arn.ends_with('*').then(|| "*".to_owned()),
+    }
+}
+
+/// A string or several.
+pub fn strings(value: &Value, path: &str) -> Result<Vec<String>, String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        _ => Err(format!("{path} is not a string or a list of strings: {value}")),
+    };
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        one => Ok(vec![text(one)?]),
+    }
+}
