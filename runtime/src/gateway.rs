@@ -4,18 +4,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
 
 use http::Method;
+use moka::sync::Cache;
 
 use crate::{
     config::{
-        ApiKind, Config, FunctionName, HttpConfig, IntegrationConfig, IntegrationParameter,
-        MappedConfig, MappingExpression, PayloadFormat, RouteConfig, ValidationConfig,
+        ApiKind, AuthorizerConfig, Config, FunctionName, HttpConfig, IntegrationConfig,
+        IntegrationParameter, MappedConfig, MappingExpression, PayloadFormat, RouteConfig,
+        ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
+    policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
 };
@@ -95,6 +99,8 @@ pub struct Route {
     pub drop_in: bool,
     /// The method, where it is one.
     pub method: Option<Method>,
+    /// Who says who may call.
+    pub authorizer: Option<Arc<Authorizer>>,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
     /// Whether bodies pass through without being read.
@@ -103,6 +109,40 @@ pub struct Route {
     pub target: Target,
     /// How long that may take.
     pub timeout: Duration,
+}
+
+/// An authorizer, with what it said of callers.
+pub struct Authorizer {
+    /// What it is.
+    pub config: Arc<AuthorizerConfig>,
+    /// Its answers by the values of identity sources, where they are kept.
+    pub answers: Option<Cache<Vec<String>, Arc<Authorization>>>,
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Authorizer").field(&self.config.name).finish()
+    }
+}
+
+/// What is kept of one authorizer's answers, in bytes.
+const ANSWERS_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+impl Authorizer {
+    fn new(config: &Arc<AuthorizerConfig>) -> Self {
+        let weigh = |identity: &Vec<String>, answer: &Arc<Authorization>| {
+            let bytes: usize = identity.iter().map(String::len).sum();
+            u32::try_from(bytes + answer.size).unwrap_or(u32::MAX)
+        };
+        let answers = (!config.ttl.is_zero()).then(|| {
+            Cache::builder()
+                .max_capacity(ANSWERS_BYTES_MAX)
+                .weigher(weigh)
+                .time_to_live(config.ttl)
+                .build()
+        });
+        Self { config: Arc::clone(config), answers }
+    }
 }
 
 /// What answers a route.
@@ -139,6 +179,7 @@ impl Gateway {
         before: Option<&Self>,
     ) -> Self {
         let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
+        let mut authorizers: Vec<Arc<Authorizer>> = Vec::new();
         let mut routes: Vec<(RouteKey, Route)> = config
             .routes
             .iter()
@@ -147,6 +188,16 @@ impl Gateway {
                 let mut own = Route::new(&route.key, target, route.timeout, false);
                 own.streams = streams(&route.integration, route.validation.as_deref());
                 own.validation.clone_from(&route.validation);
+                own.authorizer = route.authorizer.as_ref().map(|config| {
+                    // Routes with the same authorizer share what it said.
+                    let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
+                    let found = authorizers.iter().find(same).map(Arc::clone);
+                    found.unwrap_or_else(|| {
+                        let new = Arc::new(Authorizer::new(config));
+                        authorizers.push(Arc::clone(&new));
+                        new
+                    })
+                });
                 Some((route.key.clone(), own))
             })
             .collect();
@@ -235,6 +286,7 @@ impl Route {
                 RouteKey::Path(RouteMethod::Only(method), _) => Some(method.clone()),
                 _ => None,
             },
+            authorizer: None,
             validation: None,
             streams: false,
             target,

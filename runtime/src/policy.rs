@@ -3,9 +3,11 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 
+mod authorization;
 mod condition;
 mod parse;
 
+pub use authorization::Authorization;
 use condition::Condition;
 
 /// A policy document.

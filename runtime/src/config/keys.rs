@@ -29,6 +29,7 @@ pub static ROOT: Section = Section {
         "cors",
         "gateway_responses",
         "models",
+        "authorizer",
         "stages",
         "limits",
         "pools",
@@ -118,8 +119,22 @@ pub static ROUTE: Section = Section {
         "request_models",
         "required_parameters",
         "method_responses",
+        "authorizer",
         "payload",
         "timeout_ms",
+    ],
+};
+
+pub static AUTHORIZER: Section = Section {
+    title: "[authorizer.NAME]",
+    keys: &[
+        "type",
+        "function",
+        "identity_sources",
+        "identity_validation",
+        "ttl_seconds",
+        "payload",
+        "simple_responses",
     ],
 };
 
@@ -226,6 +241,7 @@ pub static SECTIONS: &[&Section] = &[
     &METHOD_RESPONSE,
     &GATEWAY_RESPONSE,
     &MODEL,
+    &AUTHORIZER,
     &FROM_FILE,
 ];
 

@@ -6,6 +6,7 @@
 //! types of this page, never the text or the raw tables behind it.
 
 mod access_log;
+mod authorizer;
 mod condition;
 mod function_name;
 mod keys;
@@ -36,6 +37,7 @@ use crate::{
     router::RouteKey,
 };
 pub use access_log::{AccessLogFormat, AccessLogPiece};
+pub use authorizer::{AuthorizerConfig, AuthorizerKind};
 pub use condition::{Condition, Part, Test};
 pub use function_name::FunctionName;
 pub use mock::{
@@ -242,6 +244,8 @@ pub struct RouteConfig {
     pub key: RouteKey,
     /// What answers.
     pub integration: IntegrationConfig,
+    /// Who says who may call it.
+    pub authorizer: Option<Arc<AuthorizerConfig>>,
     /// What a request has to have to get there.
     pub validation: Option<Arc<ValidationConfig>>,
     /// How long the integration may take.
@@ -675,11 +679,16 @@ impl Config {
     /// The functions that the route calls on the stages that are served, or on
     /// their canaries.
     pub fn functions_of(&self, route: &RouteConfig) -> BTreeSet<String> {
-        let Some(name) = route.integration.function() else { return BTreeSet::new() };
+        let authorizer = route.authorizer.as_ref().map(|authorizer| &authorizer.function);
+        let called: Vec<&FunctionName> =
+            route.integration.function().into_iter().chain(authorizer).collect();
         let served = |own: &&String| self.stage_prefix || **own == self.stage;
         let mut names = BTreeSet::new();
         for stage in self.stages.iter().filter(|(own, _)| served(own)).map(|(_, stage)| stage) {
-            let mut add = |variables| names.extend(name.on_stage(variables).map(String::from));
+            let mut add = |variables| {
+                let resolved = called.iter().filter_map(|name| name.on_stage(variables).ok());
+                names.extend(resolved.map(String::from));
+            };
             add(&stage.variables);
             if let Some(canary) = &stage.canary {
                 let mut variables = stage.variables.clone();

@@ -4,6 +4,7 @@
 //! so that one pass finds every problem.
 
 mod api;
+mod authorizers;
 mod collections;
 mod conditions;
 mod cors;
@@ -137,12 +138,13 @@ fn config(
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     let collections = collections::collections(root);
+    let authorizers = authorizers::authorizers(root, kind);
     let theirs = definition.map(|definition| &definition.root);
     let both = || theirs.into_iter().chain([root]);
     // A definition's models are its own, as are those of gateway.toml.
     let routes = [root].into_iter().chain(theirs).flat_map(|root| {
         let models = models::Models::read(root, kind);
-        routes::routes(root, kind, limits.integration_timeout, &models, &collections)
+        routes::routes(root, kind, limits.integration_timeout, &models, &collections, &authorizers)
     });
     let routes: Vec<_> = routes.collect();
     let record = record::record(root, folders, &routes);

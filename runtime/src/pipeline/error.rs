@@ -30,6 +30,21 @@ pub enum GatewayError {
     /// The resource policy does not allow it.
     #[error("{0}")]
     AccessDenied(String),
+    /// The caller says nothing of themselves, or nothing that counts.
+    #[error("unauthorized: {0}")]
+    Unauthorized(String),
+    /// The authorizer does not allow it.
+    #[error("the authorizer does not allow it{}", if *.is_explicit { ", by an explicit deny" } else { "" })]
+    NotAuthorized {
+        /// Whether it denies it.
+        is_explicit: bool,
+    },
+    /// The authorizer failed.
+    #[error("{0}")]
+    AuthorizerFailure(String),
+    /// The authorizer cannot be asked, or answers nonsense.
+    #[error("{0}")]
+    AuthorizerConfiguration(String),
     /// The request's form is against HTTP.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
@@ -154,6 +169,29 @@ impl GatewayError {
                 "Missing Authentication Token",
                 "MissingAuthenticationTokenException",
             ),
+            (Self::Unauthorized(_), _) => {
+                (S::UNAUTHORIZED, "Unauthorized", "UnauthorizedException")
+            }
+            (Self::NotAuthorized { is_explicit: true }, Rest) => (
+                S::FORBIDDEN,
+                "User is not authorized to access this resource with an explicit deny",
+                "AccessDeniedException",
+            ),
+            (Self::NotAuthorized { .. }, Rest) => (
+                S::FORBIDDEN,
+                "User is not authorized to access this resource",
+                "AccessDeniedException",
+            ),
+            (Self::NotAuthorized { .. }, Http) => (S::FORBIDDEN, "Forbidden", ""),
+            (Self::AuthorizerFailure(_), Rest) => {
+                (S::INTERNAL_SERVER_ERROR, "", "AuthorizerFailureException")
+            }
+            (Self::AuthorizerConfiguration(_), Rest) => {
+                (S::INTERNAL_SERVER_ERROR, "", "AuthorizerConfigurationException")
+            }
+            (Self::AuthorizerFailure(_) | Self::AuthorizerConfiguration(_), Http) => {
+                (S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
+            }
             (Self::AccessDenied(_), _) => (S::FORBIDDEN, "Forbidden", "AccessDeniedException"),
             (Self::NoStage, Rest) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
             (Self::NoRoute | Self::NoStage, Http) => (S::NOT_FOUND, "Not Found", ""),
@@ -217,7 +255,10 @@ impl GatewayError {
     pub fn response_type(&self) -> &'static str {
         match self {
             Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
-            Self::AccessDenied(_) => "ACCESS_DENIED",
+            Self::AccessDenied(_) | Self::NotAuthorized { .. } => "ACCESS_DENIED",
+            Self::Unauthorized(_) => "UNAUTHORIZED",
+            Self::AuthorizerFailure(_) => "AUTHORIZER_FAILURE",
+            Self::AuthorizerConfiguration(_) => "AUTHORIZER_CONFIGURATION_ERROR",
             Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
             Self::MissingParameters(_) => "BAD_REQUEST_PARAMETERS",
             Self::InvalidBody(_) => "BAD_REQUEST_BODY",
@@ -272,6 +313,8 @@ impl GatewayError {
             Self::Integration(_)
             | Self::Malformed(_)
             | Self::Upstream(_)
+            | Self::AuthorizerFailure(_)
+            | Self::AuthorizerConfiguration(_)
             | Self::Mapping(_)
             | Self::IntegrationTimeout(_) => {
                 tracing::error!(request_id, route, "{self}");
@@ -283,8 +326,11 @@ impl GatewayError {
     /// The response that the client gets.
     pub fn to_response(&self, kind: ApiKind) -> Response<Bytes> {
         let Row(status, message, exception) = self.row(kind);
-        // IAM writes its messages with a capital.
-        let name = if matches!(self, Self::AccessDenied(_)) { "Message" } else { "message" };
+        // IAM writes its messages with a capital, and of an authorizer that
+        // fails there is none.
+        let is_denied = matches!(self, Self::AccessDenied(_) | Self::NotAuthorized { .. });
+        let name = if is_denied && kind == ApiKind::Rest { "Message" } else { "message" };
+        let message = Some(message).filter(|message| !message.is_empty());
         let mut response = Response::new(Bytes::from(json!({ name: message }).to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();

@@ -9,22 +9,25 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, header};
 use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::json;
 use time::{OffsetDateTime, macros::format_description};
 
 use super::{
-    TRACE_ID, content, extended_id,
+    TRACE_ID,
+    authorizer::method_arn,
+    content, extended_id,
     method_request::{About, MethodRequest, header_text},
 };
 use crate::{
-    config::{ApiKind, PayloadFormat},
+    config::{ApiKind, AuthorizerKind, PayloadFormat},
     gateway::{ACCOUNT_ID, Target, short_id},
 };
 
 /// The event's JSON text for the route's function.
 pub fn text(request: &MethodRequest<'_>) -> String {
     let event = match request.matched.route.target {
-        Target::Function { payload: PayloadFormat::V1, .. } => v1(request),
-        _ => v2(request),
+        Target::Function { payload: PayloadFormat::V1, .. } => v1(request, body(request)),
+        _ => v2(request, body(request)),
     };
     // Every part is text, a number or a map with text for keys.
     event.unwrap_or_default()
@@ -121,7 +124,9 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 ];
 
 /// The body as an event carries it, and whether that is base64.
-fn body<'v>(request: &'v MethodRequest<'_>) -> (Option<Cow<'v, str>>, bool) {
+type EventBody<'v> = (Option<Cow<'v, str>>, bool);
+
+fn body<'v>(request: &'v MethodRequest<'_>) -> EventBody<'v> {
     if request.body.is_empty() {
         return (None, false);
     }
@@ -173,7 +178,7 @@ struct ContextV1<'r> {
     account_id: &'static str,
     api_id: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    authorizer: Option<NoAuthorizer>,
+    authorizer: Option<serde_json::Value>,
     domain_name: &'r str,
     domain_prefix: &'r str,
     extended_request_id: String,
@@ -188,13 +193,6 @@ struct ContextV1<'r> {
     resource_path: &'r str,
     stage: &'r str,
     deployment_id: String,
-}
-
-/// What an HTTP API's 1.0 event has where there is no authorizer.
-#[derive(Serialize)]
-struct NoAuthorizer {
-    claims: (),
-    scopes: (),
 }
 
 #[derive(Serialize)]
@@ -220,7 +218,11 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
     ContextV1 {
         account_id: ACCOUNT_ID,
         api_id: &about.gateway.config.name,
-        authorizer: (kind == ApiKind::Http).then_some(NoAuthorizer { claims: (), scopes: () }),
+        authorizer: match about.exchange.authorization.get() {
+            Some(authorization) => Some(authorization.texts().into()),
+            // What an HTTP API has where there is none.
+            None => (kind == ApiKind::Http).then(|| json!({ "claims": null, "scopes": null })),
+        },
         domain_name: domain,
         domain_prefix: domain_prefix(domain),
         extended_request_id: extended_id(about.exchange.id),
@@ -251,6 +253,51 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
     }
 }
 
+/// What an authorizer is asked with; `identity` are its sources' values.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>
+pub fn for_authorizer(
+    request: &MethodRequest<'_>,
+    kind: &AuthorizerKind,
+    identity: &[String],
+) -> String {
+    let arn = method_arn(request);
+    let AuthorizerKind::Request { payload, .. } = kind else {
+        let token = identity.first();
+        let event = json!({ "type": "TOKEN", "methodArn": arn, "authorizationToken": token });
+        return event.to_string();
+    };
+    let nothing = (None, false);
+    let event = match payload {
+        PayloadFormat::V1 => v1(request, nothing),
+        PayloadFormat::V2 => v2(request, nothing),
+    };
+    let event: Option<serde_json::Value> =
+        event.ok().and_then(|text| serde_json::from_str(&text).ok());
+    let Some(serde_json::Value::Object(mut event)) = event else { return String::new() };
+    event.remove("body");
+    event.remove("isBase64Encoded");
+    let mut own = serde_json::Map::new();
+    own.extend(event.remove("version").map(|version| ("version".to_owned(), version)));
+    own.insert("type".to_owned(), "REQUEST".into());
+    match (payload, request.kind()) {
+        (PayloadFormat::V2, _) => {
+            own.insert("routeArn".to_owned(), arn.into());
+            own.insert("identitySource".to_owned(), json!(identity));
+        }
+        (PayloadFormat::V1, ApiKind::Http) => {
+            own.insert("methodArn".to_owned(), arn.into());
+            own.insert("identitySource".to_owned(), identity.join(",").into());
+            own.insert("authorizationToken".to_owned(), identity.join(",").into());
+        }
+        (PayloadFormat::V1, ApiKind::Rest) => {
+            own.insert("methodArn".to_owned(), arn.into());
+        }
+    }
+    own.append(&mut event);
+    serde_json::Value::Object(own).to_string()
+}
+
 /// `$context` of mapping templates: what a function knows as its event's
 /// `requestContext`, and the trace's id.
 pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json::Value> {
@@ -274,7 +321,10 @@ pub fn template_headers(request: &MethodRequest<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
+fn v1(
+    request: &MethodRequest<'_>,
+    (body, is_base64_encoded): EventBody<'_>,
+) -> serde_json::Result<String> {
     let route = request.matched.route;
     let kind = request.kind();
     let headers = grouped(headers(request).into_iter());
@@ -282,7 +332,6 @@ fn v1(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))),
     );
     let domain = request.domain_name();
-    let (body, is_base64_encoded) = body(request);
     let path = match kind {
         // Without the stage's prefix, which the context's path has.
         ApiKind::Rest => Cow::Borrowed(request.exchange.path.unwrap_or(request.path)),
@@ -333,6 +382,8 @@ struct EventV2<'r> {
 struct ContextV2<'r> {
     account_id: &'static str,
     api_id: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<serde_json::Value>,
     domain_name: &'r str,
     domain_prefix: &'r str,
     http: HttpV2<'r>,
@@ -353,7 +404,10 @@ struct HttpV2<'r> {
     user_agent: Cow<'r, str>,
 }
 
-fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
+fn v2(
+    request: &MethodRequest<'_>,
+    (body, is_base64_encoded): EventBody<'_>,
+) -> serde_json::Result<String> {
     let route = request.matched.route;
     let cookies: Vec<String> = request
         .headers
@@ -372,7 +426,6 @@ fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
     // The service decodes the path of this format, to its users' surprise.
     let path = percent_decode_str(request.path).decode_utf8_lossy();
     let (time, time_epoch) = times(request.exchange.time);
-    let (body, is_base64_encoded) = body(request);
     let event = EventV2 {
         version: "2.0",
         route_key: &route.key,
@@ -384,6 +437,11 @@ fn v2(request: &MethodRequest<'_>) -> serde_json::Result<String> {
         request_context: ContextV2 {
             account_id: ACCOUNT_ID,
             api_id: &request.gateway.config.name,
+            authorizer: request
+                .exchange
+                .authorization
+                .get()
+                .map(|authorization| json!({ "lambda": authorization.context })),
             domain_name: &domain,
             domain_prefix: domain_prefix(&domain),
             http: HttpV2 {

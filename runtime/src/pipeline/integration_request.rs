@@ -58,7 +58,7 @@ pub fn build<'r>(
     }
 }
 
-fn invoke<'r>(
+pub fn invoke<'r>(
     request: &MethodRequest<'_>,
     function: &'r Function,
     event: String,
@@ -86,7 +86,7 @@ fn text(body: Bytes) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-fn function<'r>(
+pub fn function<'r>(
     request: &'r MethodRequest<'_>,
     name: &FunctionName,
 ) -> Result<&'r Function, GatewayError> {

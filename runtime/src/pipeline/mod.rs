@@ -9,6 +9,7 @@
 //! is written on every exit.
 
 mod access;
+mod authorizer;
 mod compression;
 mod content;
 mod cors;
@@ -28,7 +29,7 @@ mod validation;
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -45,6 +46,7 @@ use crate::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
+    policy::Authorization,
 };
 use error::GatewayError;
 use method_request::{About, MethodRequest};
@@ -82,6 +84,8 @@ pub struct Exchange<'g> {
     pub stage: Stage<'g>,
     /// The path below the stage's own; none where no stage has such a path.
     pub path: Option<&'g str>,
+    /// What the route's authorizer said.
+    pub authorization: OnceLock<Arc<Authorization>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -99,7 +103,7 @@ impl<'g> Exchange<'g> {
             .get(TRACE_ID)
             .and_then(|value| value.to_str().ok())
             .map_or_else(|| trace_id(id, time), str::to_owned);
-        Self { id, request_id, time, trace_id, stage, path }
+        Self { id, request_id, time, trace_id, stage, path, authorization: OnceLock::new() }
     }
 }
 
@@ -192,7 +196,7 @@ where
     let mut course = Course::default();
     let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
     let outcome = match preflight {
-        Some(answer) => resource_policy::check(&about).map(|()| answer),
+        Some(answer) => resource_policy::check(&about, false).map(|()| answer),
         None => run(&about, &parts, body, &mut course, trace).await,
     };
     let about = About { route: course.route, ..about };
@@ -226,13 +230,15 @@ where
     let About { gateway, connection, exchange, .. } = *about;
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
-    resource_policy::check(about)?;
+    let is_authorized = matched.route.authorizer.is_some();
+    resource_policy::check(about, is_authorized)?;
     trace.matched(&matched, &exchange.stage);
     // What is looked at is read.
     let streams = matched.route.streams && !matches!(trace, Trace::On(_));
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
     trace.method_request(&request);
+    authorizer::authorize(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);
     let integration_request = integration_request::build(&request, trace)?;

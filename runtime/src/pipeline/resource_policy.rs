@@ -11,11 +11,12 @@ use crate::{
     policy::{Call, Decision},
 };
 
-/// Asks the policy, if there is one.
+/// Asks the policy, if there is one. Without an authorizer it has to allow the
+/// call itself.
 ///
 /// # Errors
 /// [`GatewayError::AccessDenied`]
-pub fn check(about: &About<'_>) -> Result<(), GatewayError> {
+pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError> {
     let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
     let stage = about.exchange.stage.name;
     let path = about.exchange.path.unwrap_or(about.path);
@@ -23,6 +24,8 @@ pub fn check(about: &About<'_>) -> Result<(), GatewayError> {
     let context = |key: &str| value(about, key);
     let suffix = match policy.decide(&Call { resource: &resource, context: &context }) {
         Decision::Allow => return Ok(()),
+        // The authorizer may still allow what the policy says nothing about.
+        Decision::ImplicitDeny if has_authorizer => return Ok(()),
         Decision::ExplicitDeny => " with an explicit deny",
         Decision::ImplicitDeny => "",
     };
@@ -37,7 +40,7 @@ pub fn check(about: &About<'_>) -> Result<(), GatewayError> {
 
 /// The value of a condition key; none for keys that a call without a name and
 /// from outside of a VPC has not.
-fn value(about: &About<'_>, key: &str) -> Option<String> {
+pub fn value(about: &About<'_>, key: &str) -> Option<String> {
     let header = |name| about.headers.get(name)?.to_str().ok().map(str::to_owned);
     let time = OffsetDateTime::from(about.exchange.time);
     match key {

@@ -11,6 +11,18 @@ impl Policy {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn parse(document: &Value) -> Result<Self, String> {
+        Self::read(document, true)
+    }
+
+    /// Reads a policy of a caller, which has no principals.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse_identity(document: &Value) -> Result<Self, String> {
+        Self::read(document, false)
+    }
+
+    fn read(document: &Value, has_principals: bool) -> Result<Self, String> {
         let object = document.as_object().ok_or("the policy is not an object")?;
         only(object, "the policy", &["Version", "Id", "Statement"])?;
         if let Some(version) = object.get("Version")
@@ -24,8 +36,8 @@ impl Policy {
             Some(one) => vec![one],
         };
         let numbered = statements.into_iter().enumerate();
-        let statements =
-            numbered.map(|(index, one)| statement(one, &format!("Statement[{index}]")));
+        let statements = numbered
+            .map(|(index, one)| statement(one, &format!("Statement[{index}]"), has_principals));
         Ok(Self { statements: statements.collect::<Result<_, _>>()? })
     }
 }
@@ -42,7 +54,7 @@ const ELEMENTS: [&str; 9] = [
     "Condition",
 ];
 
-fn statement(value: &Value, path: &str) -> Result<Statement, String> {
+fn statement(value: &Value, path: &str, has_principals: bool) -> Result<Statement, String> {
     let object = value.as_object().ok_or_else(|| format!("{path} is not an object"))?;
     only(object, path, &ELEMENTS)?;
     let allows = match object.get("Effect") {
@@ -54,7 +66,7 @@ fn statement(value: &Value, path: &str) -> Result<Statement, String> {
     let lower = |text: &str| Some(text.to_ascii_lowercase());
     Ok(Statement {
         allows,
-        is_about_anyone: is_about_anyone(object, path)?,
+        is_about_anyone: !has_principals || is_about_anyone(object, path)?,
         actions: patterns(object, path, "Action", "NotAction", lower)?,
         resources: patterns(object, path, "Resource", "NotResource", resource)?,
         conditions: Condition::parse_all(object.get("Condition"), path)?,

@@ -8,7 +8,11 @@ use std::{
 
 use http::{HeaderName, header};
 
-use super::{models::Models, templates::header_name};
+use super::{
+    authorizers::{self, Authorizers},
+    models::Models,
+    templates::header_name,
+};
 use crate::{
     config::{
         ApiKind, CollectionConfig, FunctionName, IntegrationConfig, PayloadFormat, RouteConfig,
@@ -37,6 +41,7 @@ pub fn routes(
     timeout_default: Duration,
     models: &Models,
     collections: &BTreeMap<String, CollectionConfig>,
+    authorizers: &Authorizers,
 ) -> Vec<RouteConfig> {
     let Some(given) = root.take("route") else { return Vec::new() };
     if matches!(given.value, Data::Table(_)) {
@@ -54,6 +59,7 @@ pub fn routes(
         let integration = integration(&table, key.as_ref(), kind, collections);
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
+        let authorizer = authorizers::of_route(&table, authorizers);
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
             let message = format!("the route \"{key}\" is already on line {first}");
@@ -61,7 +67,7 @@ pub fn routes(
             first_lines.insert(key.identity(), first);
         } else if let Some(integration) = integration {
             let place = root.source.located(at);
-            routes.push(RouteConfig { key, integration, validation, timeout, place });
+            routes.push(RouteConfig { key, integration, authorizer, validation, timeout, place });
         }
     }
     routes
