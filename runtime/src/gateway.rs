@@ -16,12 +16,13 @@ use crate::{
     config::{
         ApiKind, AuthorizerConfig, Config, FunctionName, HttpConfig, IntegrationConfig,
         IntegrationParameter, MappedConfig, MappingExpression, PayloadFormat, RouteConfig,
-        ValidationConfig,
+        StageConfig, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
+    throttle::Throttle,
 };
 
 /// The account that events and ARNs name.
@@ -99,6 +100,8 @@ pub struct Route {
     pub drop_in: bool,
     /// The method, where it is one.
     pub method: Option<Method>,
+    /// How often it may be called, by stage.
+    pub throttles: BTreeMap<String, Throttle>,
     /// Who says who may call.
     pub authorizer: Option<Arc<Authorizer>>,
     /// What a request has to have.
@@ -208,6 +211,9 @@ impl Gateway {
                 routes.extend(drop_in_routes(&config, name));
             }
         }
+        for (_, route) in &mut routes {
+            route.throttles = throttles(&config, route);
+        }
         let router = Router::new(config.kind, routes);
         let recording = config.record.as_ref().map(|own| {
             let old = before.and_then(|before| before.recording.as_ref());
@@ -228,6 +234,17 @@ impl Gateway {
             .iter()
             .filter_map(|(name, state)| state.problem().map(|problem| (name.as_str(), problem)))
     }
+}
+
+/// A bucket for each stage that has one for this route: its own, else one as
+/// the stage has it.
+fn throttles(config: &Config, route: &Route) -> BTreeMap<String, Throttle> {
+    let stages = config.stages.iter();
+    let own = |(name, stage): (&String, &StageConfig)| {
+        let config = stage.methods.get(&route.key).or(stage.throttle.as_ref())?;
+        Some((name.clone(), Throttle::new(config)))
+    };
+    stages.filter_map(own).collect()
 }
 
 /// Whether nobody needs to see the body of a request.
@@ -286,6 +303,7 @@ impl Route {
                 RouteKey::Path(RouteMethod::Only(method), _) => Some(method.clone()),
                 _ => None,
             },
+            throttles: BTreeMap::new(),
             authorizer: None,
             validation: None,
             streams: false,

@@ -23,6 +23,8 @@ pub mod pipeline;
 
 pub mod policy;
 
+pub mod throttle;
+
 pub mod mapping;
 
 pub mod integration;

@@ -56,8 +56,13 @@ pub static CORS: Section = Section {
 
 pub static STAGE: Section = Section {
     title: "[stages.NAME]",
-    keys: &["variables", "logging", "data_trace", "access_log", "canary"],
+    keys: &["variables", "logging", "data_trace", "access_log", "throttle", "methods", "canary"],
 };
+
+pub static METHOD: Section =
+    Section { title: "[stages.NAME.methods.\"METHOD /path\"]", keys: &["throttle"] };
+
+pub static THROTTLE: Section = Section { title: "a throttle", keys: &["rate", "burst"] };
 
 pub static CANARY: Section =
     Section { title: "[stages.NAME.canary]", keys: &["percent", "variables"] };
@@ -219,6 +224,8 @@ pub static SECTIONS: &[&Section] = &[
     &ROOT,
     &CORS,
     &STAGE,
+    &METHOD,
+    &THROTTLE,
     &CANARY,
     &LIMITS,
     &POOLS,

@@ -24,6 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -163,8 +164,21 @@ pub struct StageConfig {
     pub data_trace: bool,
     /// The access log's lines; none for Mayfly's own.
     pub access_log: Option<AccessLogFormat>,
+    /// How often each of its methods may be called.
+    pub throttle: Option<ThrottleConfig>,
+    /// The same for single methods, by their routes' keys.
+    pub methods: BTreeMap<String, ThrottleConfig>,
     /// A release that some of the requests try out.
     pub canary: Option<CanaryConfig>,
+}
+
+/// `throttle`: a bucket of `burst` requests that is filled at `rate`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ThrottleConfig {
+    /// Requests per second, on average.
+    pub rate: f64,
+    /// Requests at once.
+    pub burst: NonZeroU32,
 }
 
 /// `[stages.NAME.canary]`

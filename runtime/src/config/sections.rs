@@ -148,6 +148,7 @@ fn config(
     });
     let routes: Vec<_> = routes.collect();
     let record = record::record(root, folders, &routes);
+    api::check_methods(root, &routes);
     let name = api::name(root).or_else(|| definition?.name.map(str::to_owned));
     let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
     let compression = written("minimum_compression_size");

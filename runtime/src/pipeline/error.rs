@@ -102,6 +102,9 @@ pub enum GatewayError {
     /// The payload is too long for the function.
     #[error("{0}")]
     PayloadTooLarge(String),
+    /// The stage's throttle lets nothing through for this long.
+    #[error("throttled by the stage for {0:?}")]
+    TooManyRequests(Duration),
     /// Too much is running already.
     #[error("{0}")]
     Throttled(String),
@@ -244,7 +247,7 @@ impl GatewayError {
             (Self::IntegrationTimeout(_), _) => {
                 (S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
             }
-            (Self::Throttled(_), _) => {
+            (Self::Throttled(_) | Self::TooManyRequests(_), _) => {
                 (S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
             }
         }
@@ -268,7 +271,7 @@ impl GatewayError {
             Self::Mapping(_) => "API_CONFIGURATION_ERROR",
             Self::Integration(_) | Self::Malformed(_) | Self::Upstream(_) => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",
-            Self::Throttled(_) => "THROTTLED",
+            Self::Throttled(_) | Self::TooManyRequests(_) => "THROTTLED",
             Self::NoStage
             | Self::BadRequest(_)
             | Self::BodyBroken(_)
@@ -337,6 +340,9 @@ impl GatewayError {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if kind == ApiKind::Rest && !exception.is_empty() {
             headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
+        }
+        if let Self::TooManyRequests(wait) = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         // The rest of such a request cannot be told from the next one.
         if matches!(self, Self::BodyTimeout(_) | Self::BodyBroken(_)) {

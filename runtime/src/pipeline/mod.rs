@@ -230,6 +230,9 @@ where
     let About { gateway, connection, exchange, .. } = *about;
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
+    if let Some(throttle) = matched.route.throttles.get(exchange.stage.name) {
+        throttle.take().map_err(GatewayError::TooManyRequests)?;
+    }
     let is_authorized = matched.route.authorizer.is_some();
     resource_policy::check(about, is_authorized)?;
     trace.matched(&matched, &exchange.stage);

@@ -127,3 +127,36 @@ canary = {{ percent = {percent}, variables = {{ color = "gold" }} }}
     let (own, canary) = colors(&gateway(&config("50.0")));
     assert!(own > 0 && canary > 0, "{own} {canary}");
 }
+
+#[test]
+fn a_stage_throttles_each_route() {
+    let config = r#"
+kind = "rest"
+stage_prefix = true
+[stages.slow]
+throttle = { rate = 0.001, burst = 3 }
+methods."GET /one" = { throttle = { rate = 0.001, burst = 1 } }
+[stages.free]
+[gateway_responses.THROTTLED]
+headers = { x-type = "context.error.responseType" }
+[[route]]
+route = "GET /one"
+mock = { body = "one" }
+[[route]]
+route = "GET /many"
+mock = { body = "many" }
+"#;
+    let gateway = gateway(config);
+    let statuses = |path: &str| -> Vec<u16> { (0..5).map(|_| gateway.get(path).status).collect() };
+    assert_eq!(statuses("/slow/one"), [200, 429, 429, 429, 429]);
+    assert_eq!(statuses("/slow/many"), [200, 200, 200, 429, 429]);
+    assert_eq!(statuses("/free/one"), [200; 5]);
+    // Handlers without a route are throttled as the stage says.
+    assert_eq!(statuses("/slow/probe"), [200, 200, 200, 429, 429]);
+    let throttled = gateway.get("/slow/one");
+    assert_eq!(throttled.json(), json!({ "message": "Too Many Requests" }));
+    assert_eq!(throttled.header("x-amzn-errortype"), Some("TooManyRequestsException"));
+    assert_eq!(throttled.header("x-type"), Some("THROTTLED"));
+    let wait: u64 = throttled.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((900..=1001).contains(&wait), "{wait}");
+}

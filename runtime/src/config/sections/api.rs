@@ -1,20 +1,26 @@
 //! The API itself: its name, its kind and its stages.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use super::templates::is_content_type;
 use crate::{
     config::{
         AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, Overrides,
-        StageConfig,
-        keys::{CANARY, STAGE},
+        RouteConfig, StageConfig, ThrottleConfig,
+        keys::{CANARY, METHOD, ROUTE, STAGE, THROTTLE, closest},
         read::{Entry, Table, Value},
+        tree::Data,
     },
     policy::Policy,
 };
 
 const NAME_CHARS_MAX: usize = 64;
 const STAGE_CHARS_MAX: usize = 128;
+
+/// Requests a second and at once that a throttle may allow.
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1_000_000.0;
+const BURST_MAX: u32 = 1_000_000;
 /// The service's bound.
 const COMPRESSION_BYTES_MAX: u64 = 10_485_760;
 
@@ -168,7 +174,55 @@ fn stage(entry: &Entry<'_>) -> StageConfig {
         logging,
         data_trace,
         access_log: access_log(&table),
+        throttle: table.take("throttle").and_then(|value| throttle(&value)),
+        methods: methods(&table),
         canary: table.take("canary").and_then(|value| canary(&value)),
+    }
+}
+
+fn methods(stage: &Table<'_>) -> BTreeMap<String, ThrottleConfig> {
+    let hint = "write { \"GET /path\" = { throttle = { rate = 10, burst = 20 } } }";
+    let read = |Entry { name, value }: Entry<'_>| {
+        let given = value.table(&METHOD)?.take("throttle")?;
+        Some((name.text.to_owned(), throttle(&given)?))
+    };
+    stage.entries("methods", hint).into_iter().filter_map(read).collect()
+}
+
+fn throttle(value: &Value<'_>) -> Option<ThrottleConfig> {
+    let table = value.table(&THROTTLE)?;
+    for key in ["rate", "burst"] {
+        if table.take(key).is_none() {
+            let message = format!("{} has no {key}", value.path);
+            value.problem(message, "write { rate = 100, burst = 200 }: a second, and at once");
+        }
+    }
+    let rate = table.take("rate").and_then(|value| value.number(RATE_MIN..=RATE_MAX));
+    let burst = table.take("burst").and_then(|value| value.integer(1..=u64::from(BURST_MAX), ""));
+    let burst = NonZeroU32::new(u32::try_from(burst?).ok()?)?;
+    Some(ThrottleConfig { rate: rate?, burst })
+}
+
+/// Methods of stages have to be routes.
+pub fn check_methods(root: &Table<'_>, routes: &[RouteConfig]) {
+    let mut keys: Vec<String> = routes.iter().map(|route| route.key.to_string()).collect();
+    // Those that are invalid have been reported where they stand.
+    let written = root.take("route").filter(|value| matches!(value.value, Data::Array(_)));
+    let written = written.and_then(|value| value.array()).unwrap_or_default();
+    let written = written.iter().filter_map(|route| route.table(&ROUTE)?.string("route"));
+    keys.extend(written.map(|text| text.text.to_owned()));
+    let known: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for stage in root.entries("stages", "") {
+        let Some(table) = stage.value.table(&STAGE) else { continue };
+        let methods = table.entries("methods", "");
+        for Entry { name, .. } in methods.iter().filter(|entry| !known.contains(&entry.name.text)) {
+            let hint = match closest(name.text, &known) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "write the route as [[route]] has it".to_owned(),
+            };
+            let message = format!("there is no route {:?}", name.text);
+            root.source.problem(name.at, message, hint);
+        }
     }
 }
 
