@@ -13,6 +13,7 @@ use http::Method;
 use moka::sync::Cache;
 
 use crate::{
+    cache::StageCache,
     config::{
         ApiKind, AuthorizerConfig, Config, FunctionName, HttpConfig, IntegrationConfig,
         IntegrationParameter, MappedConfig, MappingExpression, PayloadFormat, RouteConfig,
@@ -102,8 +103,12 @@ pub struct Route {
     pub method: Option<Method>,
     /// How often it may be called, by stage.
     pub throttles: BTreeMap<String, Throttle>,
+    /// Where its answers are kept, by stage.
+    pub caches: BTreeMap<String, RouteCache>,
     /// Who says who may call.
     pub authorizer: Option<Arc<Authorizer>>,
+    /// What tells answers apart beside the path.
+    pub cache_key_parameters: Vec<MappingExpression>,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
     /// Whether bodies pass through without being read.
@@ -112,6 +117,19 @@ pub struct Route {
     pub target: Target,
     /// How long that may take.
     pub timeout: Duration,
+}
+
+/// Where a stage keeps the answers of a route.
+#[derive(Debug)]
+pub struct RouteCache {
+    /// The stage's cache.
+    pub cache: StageCache,
+    /// How long they are kept.
+    pub ttl: Duration,
+    /// Whether only those to GET are.
+    pub only_get: bool,
+    /// What tells them apart beside the path.
+    pub parameters: Vec<MappingExpression>,
 }
 
 /// An authorizer, with what it said of callers.
@@ -191,6 +209,7 @@ impl Gateway {
                 let mut own = Route::new(&route.key, target, route.timeout, false);
                 own.streams = streams(&route.integration, route.validation.as_deref());
                 own.validation.clone_from(&route.validation);
+                own.cache_key_parameters.clone_from(&route.cache_key_parameters);
                 own.authorizer = route.authorizer.as_ref().map(|config| {
                     // Routes with the same authorizer share what it said.
                     let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
@@ -211,8 +230,15 @@ impl Gateway {
                 routes.extend(drop_in_routes(&config, name));
             }
         }
+        let stages = config.stages.iter();
+        let caches: BTreeMap<&str, StageCache> = stages
+            .filter_map(|(name, stage)| {
+                Some((name.as_str(), StageCache::new(stage.cache?.capacity_bytes)))
+            })
+            .collect();
         for (_, route) in &mut routes {
             route.throttles = throttles(&config, route);
+            route.caches = route_caches(&config, route, &caches);
         }
         let router = Router::new(config.kind, routes);
         let recording = config.record.as_ref().map(|own| {
@@ -241,8 +267,30 @@ impl Gateway {
 fn throttles(config: &Config, route: &Route) -> BTreeMap<String, Throttle> {
     let stages = config.stages.iter();
     let own = |(name, stage): (&String, &StageConfig)| {
-        let config = stage.methods.get(&route.key).or(stage.throttle.as_ref())?;
-        Some((name.clone(), Throttle::new(config)))
+        let method = stage.methods.get(&route.key).and_then(|method| method.throttle);
+        Some((name.clone(), Throttle::new(&method.or(stage.throttle)?)))
+    };
+    stages.filter_map(own).collect()
+}
+
+/// The stages that keep this route's answers: those of GET, and of others where
+/// a method's own settings say so.
+fn route_caches(
+    config: &Config,
+    route: &Route,
+    caches: &BTreeMap<&str, StageCache>,
+) -> BTreeMap<String, RouteCache> {
+    let stages = config.stages.iter();
+    let own = |(name, stage): (&String, &StageConfig)| {
+        let method = stage.methods.get(&route.key).and_then(|method| method.cache_ttl);
+        let ttl = method.unwrap_or(stage.cache?.ttl);
+        let cache = RouteCache {
+            cache: caches.get(name.as_str())?.clone(),
+            ttl,
+            only_get: method.is_none(),
+            parameters: route.cache_key_parameters.clone(),
+        };
+        (!ttl.is_zero()).then(|| (name.clone(), cache))
     };
     stages.filter_map(own).collect()
 }
@@ -304,6 +352,8 @@ impl Route {
                 _ => None,
             },
             throttles: BTreeMap::new(),
+            caches: BTreeMap::new(),
+            cache_key_parameters: Vec::new(),
             authorizer: None,
             validation: None,
             streams: false,

@@ -23,6 +23,8 @@ pub mod pipeline;
 
 pub mod policy;
 
+pub mod cache;
+
 pub mod throttle;
 
 pub mod mapping;

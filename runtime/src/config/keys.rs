@@ -56,11 +56,25 @@ pub static CORS: Section = Section {
 
 pub static STAGE: Section = Section {
     title: "[stages.NAME]",
-    keys: &["variables", "logging", "data_trace", "access_log", "throttle", "methods", "canary"],
+    keys: &[
+        "variables",
+        "logging",
+        "data_trace",
+        "access_log",
+        "throttle",
+        "cache",
+        "methods",
+        "canary",
+    ],
 };
 
 pub static METHOD: Section =
-    Section { title: "[stages.NAME.methods.\"METHOD /path\"]", keys: &["throttle"] };
+    Section { title: "[stages.NAME.methods.\"METHOD /path\"]", keys: &["throttle", "cache"] };
+
+pub static CACHE: Section =
+    Section { title: "[stages.NAME] cache", keys: &["ttl_seconds", "capacity_bytes"] };
+
+pub static METHOD_CACHE: Section = Section { title: "a method's cache", keys: &["ttl_seconds"] };
 
 pub static THROTTLE: Section = Section { title: "a throttle", keys: &["rate", "burst"] };
 
@@ -125,6 +139,7 @@ pub static ROUTE: Section = Section {
         "required_parameters",
         "method_responses",
         "authorizer",
+        "cache_key_parameters",
         "payload",
         "timeout_ms",
     ],
@@ -226,6 +241,8 @@ pub static SECTIONS: &[&Section] = &[
     &STAGE,
     &METHOD,
     &THROTTLE,
+    &CACHE,
+    &METHOD_CACHE,
     &CANARY,
     &LIMITS,
     &POOLS,

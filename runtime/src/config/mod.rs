@@ -166,10 +166,30 @@ pub struct StageConfig {
     pub access_log: Option<AccessLogFormat>,
     /// How often each of its methods may be called.
     pub throttle: Option<ThrottleConfig>,
-    /// The same for single methods, by their routes' keys.
-    pub methods: BTreeMap<String, ThrottleConfig>,
+    /// Whether answers of its GET methods are kept.
+    pub cache: Option<CacheConfig>,
+    /// Settings of single methods, by their routes' keys.
+    pub methods: BTreeMap<String, MethodConfig>,
     /// A release that some of the requests try out.
     pub canary: Option<CanaryConfig>,
+}
+
+/// One of a stage's methods, where it differs from the stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MethodConfig {
+    /// How often it may be called.
+    pub throttle: Option<ThrottleConfig>,
+    /// How long its answers are kept, zero for not at all.
+    pub cache_ttl: Option<Duration>,
+}
+
+/// A stage's cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CacheConfig {
+    /// How long answers are kept.
+    pub ttl: Duration,
+    /// The most bytes of all of them.
+    pub capacity_bytes: u64,
 }
 
 /// `throttle`: a bucket of `burst` requests that is filled at `rate`.
@@ -260,6 +280,8 @@ pub struct RouteConfig {
     pub integration: IntegrationConfig,
     /// Who says who may call it.
     pub authorizer: Option<Arc<AuthorizerConfig>>,
+    /// What tells answers apart beside the path, where they are kept.
+    pub cache_key_parameters: Vec<MappingExpression>,
     /// What a request has to have to get there.
     pub validation: Option<Arc<ValidationConfig>>,
     /// How long the integration may take.

@@ -10,6 +10,7 @@
 
 mod access;
 mod authorizer;
+mod cached;
 mod compression;
 mod content;
 mod cors;
@@ -41,7 +42,7 @@ use uuid::Uuid;
 
 use crate::{
     config::{ApiKind, LoggingLevel, MappedTarget},
-    gateway::{Gateway, REST, Route, Target},
+    gateway::{Gateway, REST, Route, RouteCache, Target},
     integration::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
@@ -236,32 +237,76 @@ where
     let is_authorized = matched.route.authorizer.is_some();
     resource_policy::check(about, is_authorized)?;
     trace.matched(&matched, &exchange.stage);
-    // What is looked at is read.
-    let streams = matched.route.streams && !matches!(trace, Trace::On(_));
+    // What is looked at, or kept, is read.
+    let is_kept = matched.route.caches.contains_key(exchange.stage.name);
+    let streams = matched.route.streams && !is_kept && !matches!(trace, Trace::On(_));
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
     trace.method_request(&request);
     authorizer::authorize(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);
-    let integration_request = integration_request::build(&request, trace)?;
-    trace.integration_request(&integration_request);
-    let called = Instant::now();
-    let answer = integration::call(integration_request, request.matched.route.timeout).await;
-    let latency = called.elapsed();
-    let integration = course.integration.insert(Integrated::of(&answer, latency, &request));
-    let answer = integration_response::Answered::of(answer, &request)?;
-    trace.integration_answer(&answer.answer, latency);
-    let response = integration_response::into_response(answer, &request, trace)?;
-    if let Target::Function { .. } = request.matched.route.target {
-        integration.own_status = Some(response.status());
-    }
+    let response = match cached::of(&request) {
+        None => integrate(&request, course, trace).await?,
+        Some(cache) => from_cache(&request, cache, course, trace).await?,
+    };
     if let Some((recorder, path, answer)) =
         recorded(gateway, exchange, request.matched.route, &response)
     {
         recorder.keep(parts.method.as_str(), path, answer).await;
     }
     Ok(compression::compress(&request, response).await)
+}
+
+/// The answer that the stage keeps, or one that is made now.
+async fn from_cache(
+    request: &Validated<'_>,
+    cache: &RouteCache,
+    course: &mut Course<'_>,
+    trace: &mut Trace,
+) -> Result<Response<AnswerBody>, GatewayError> {
+    let key = cached::key(request, cache);
+    if cached::is_refused(request) {
+        cache.cache.forget(&key).await;
+    }
+    let mut made = None;
+    let make = async {
+        let outcome = integrate(request, course, trace).await;
+        let kept = outcome.as_ref().ok().and_then(|response| cached::keep(response, cache));
+        made = Some(outcome);
+        kept
+    };
+    let kept = cache.cache.get_or(key, make).await;
+    match (made, kept) {
+        (Some(outcome), _) => outcome,
+        (None, Some(kept)) => {
+            trace.note("cache", |_| "the stage has kept an answer".to_owned());
+            Ok(cached::response(&kept))
+        }
+        // Whoever asked first got what is not to be kept.
+        (None, None) => integrate(request, course, trace).await,
+    }
+}
+
+/// From the validated request to the method response.
+async fn integrate(
+    request: &Validated<'_>,
+    course: &mut Course<'_>,
+    trace: &mut Trace,
+) -> Result<Response<AnswerBody>, GatewayError> {
+    let integration_request = integration_request::build(request, trace)?;
+    trace.integration_request(&integration_request);
+    let called = Instant::now();
+    let answer = integration::call(integration_request, request.matched.route.timeout).await;
+    let latency = called.elapsed();
+    let integration = course.integration.insert(Integrated::of(&answer, latency, request));
+    let answer = integration_response::Answered::of(answer, request)?;
+    trace.integration_answer(&answer.answer, latency);
+    let response = integration_response::into_response(answer, request, trace)?;
+    if let Target::Function { .. } = request.matched.route.target {
+        integration.own_status = Some(response.status());
+    }
+    Ok(response)
 }
 
 /// What is to be kept where the answer is the recorded upstream's.

@@ -4,6 +4,7 @@
 mod answers;
 mod authorizers;
 mod browser;
+mod cache;
 mod cli;
 mod collections;
 mod compression;

@@ -1,13 +1,13 @@
 //! The API itself: its name, its kind and its stages.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
 use super::templates::is_content_type;
 use crate::{
     config::{
-        AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, Overrides,
-        RouteConfig, StageConfig, ThrottleConfig,
-        keys::{CANARY, METHOD, ROUTE, STAGE, THROTTLE, closest},
+        AccessLogFormat, ApiKind, BinaryMediaTypes, CacheConfig, CanaryConfig, LoggingLevel,
+        MethodConfig, Overrides, RouteConfig, StageConfig, ThrottleConfig,
+        keys::{CACHE, CANARY, METHOD, METHOD_CACHE, ROUTE, STAGE, THROTTLE, closest},
         read::{Entry, Table, Value},
         tree::Data,
     },
@@ -16,6 +16,13 @@ use crate::{
 
 const NAME_CHARS_MAX: usize = 64;
 const STAGE_CHARS_MAX: usize = 128;
+
+/// The longest that an answer is kept, in seconds: API Gateway's.
+const TTL_SECONDS_MAX: u64 = 3600;
+
+/// What a stage's cache holds, in bytes: API Gateway's smallest, and its largest.
+const CACHE_BYTES: u64 = 512 * 1024 * 1024;
+const CACHE_BYTES_MAX: u64 = 237 * 1024 * 1024 * 1024;
 
 /// Requests a second and at once that a throttle may allow.
 const RATE_MIN: f64 = 0.001;
@@ -56,7 +63,7 @@ pub fn stages(
     let mut stages: BTreeMap<String, StageConfig> = BTreeMap::new();
     for entry in root.entries("stages", hint) {
         check_stage_name(root, entry.name.text, entry.name.at, kind);
-        stages.insert(entry.name.text.to_owned(), stage(&entry));
+        stages.insert(entry.name.text.to_owned(), stage(&entry, kind));
     }
     let declared: Vec<String> = stages.keys().cloned().collect();
     let known = |name: &str| declared.is_empty() || name == default || stages.contains_key(name);
@@ -158,7 +165,7 @@ fn stage_name_problem(name: &str, kind: ApiKind) -> Option<String> {
     }
 }
 
-fn stage(entry: &Entry<'_>) -> StageConfig {
+fn stage(entry: &Entry<'_>, kind: ApiKind) -> StageConfig {
     let Some(table) = entry.value.table(&STAGE) else { return StageConfig::default() };
     let levels =
         [("OFF", LoggingLevel::Off), ("ERROR", LoggingLevel::Error), ("INFO", LoggingLevel::Info)];
@@ -175,16 +182,47 @@ fn stage(entry: &Entry<'_>) -> StageConfig {
         data_trace,
         access_log: access_log(&table),
         throttle: table.take("throttle").and_then(|value| throttle(&value)),
-        methods: methods(&table),
+        cache: table.take("cache").and_then(|value| cache(&value, kind)),
+        methods: methods(&table, kind),
         canary: table.take("canary").and_then(|value| canary(&value)),
     }
 }
 
-fn methods(stage: &Table<'_>) -> BTreeMap<String, ThrottleConfig> {
+fn cache(value: &Value<'_>, kind: ApiKind) -> Option<CacheConfig> {
+    no_cache(value, kind);
+    let table = value.table(&CACHE)?;
+    let ttl = table.integer("ttl_seconds", 0..=TTL_SECONDS_MAX, 300_u64);
+    let capacity_bytes = table.integer("capacity_bytes", 1..=CACHE_BYTES_MAX, CACHE_BYTES);
+    Some(CacheConfig { ttl: Duration::from_secs(ttl), capacity_bytes })
+}
+
+fn no_cache(value: &Value<'_>, kind: ApiKind) {
+    if kind == ApiKind::Http {
+        value.problem("an HTTP API has no cache", "write kind = \"rest\"");
+    }
+}
+
+fn methods(stage: &Table<'_>, kind: ApiKind) -> BTreeMap<String, MethodConfig> {
     let hint = "write { \"GET /path\" = { throttle = { rate = 10, burst = 20 } } }";
     let read = |Entry { name, value }: Entry<'_>| {
-        let given = value.table(&METHOD)?.take("throttle")?;
-        Some((name.text.to_owned(), throttle(&given)?))
+        let table = value.table(&METHOD)?;
+        let cache = table.take("cache").and_then(|given| {
+            no_cache(&given, kind);
+            if stage.take("cache").is_none() {
+                let message = format!("{} needs the stage's cache", given.path);
+                given.problem(message, "write cache = { ttl_seconds = 300 } for the stage");
+            }
+            match given.value {
+                Data::Boolean(false) => Some(Duration::ZERO),
+                _ => {
+                    let table = given.table(&METHOD_CACHE)?;
+                    let ttl = table.integer("ttl_seconds", 0..=TTL_SECONDS_MAX, 300_u64);
+                    Some(Duration::from_secs(ttl))
+                }
+            }
+        });
+        let throttle = table.take("throttle").and_then(|given| throttle(&given));
+        Some((name.text.to_owned(), MethodConfig { throttle, cache_ttl: cache }))
     };
     stage.entries("methods", hint).into_iter().filter_map(read).collect()
 }

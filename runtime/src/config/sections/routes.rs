@@ -10,12 +10,13 @@ use http::{HeaderName, header};
 
 use super::{
     authorizers::{self, Authorizers},
-    models::Models,
+    models::{Models, parameter},
     templates::header_name,
 };
 use crate::{
     config::{
-        ApiKind, CollectionConfig, FunctionName, IntegrationConfig, PayloadFormat, RouteConfig,
+        ApiKind, CollectionConfig, FunctionName, IntegrationConfig, MappingExpression,
+        PayloadFormat, RequestParameter, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         tree::Data,
@@ -60,6 +61,7 @@ pub fn routes(
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let authorizer = authorizers::of_route(&table, authorizers);
+        let cache_key_parameters = cache_key_parameters(&table, key.as_ref(), kind);
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
             let message = format!("the route \"{key}\" is already on line {first}");
@@ -67,7 +69,15 @@ pub fn routes(
             first_lines.insert(key.identity(), first);
         } else if let Some(integration) = integration {
             let place = root.source.located(at);
-            routes.push(RouteConfig { key, integration, authorizer, validation, timeout, place });
+            routes.push(RouteConfig {
+                key,
+                integration,
+                authorizer,
+                cache_key_parameters,
+                validation,
+                timeout,
+                place,
+            });
         }
     }
     routes
@@ -176,6 +186,35 @@ fn method_responses(table: &Table<'_>, integration: Option<&IntegrationConfig>, 
             given.problem(message, format!("add {:?} to its headers", header.as_str()));
         }
     }
+}
+
+/// `cache_key_parameters`: what tells answers apart, beside the path.
+fn cache_key_parameters(
+    table: &Table<'_>,
+    key: Option<&RouteKey>,
+    kind: ApiKind,
+) -> Vec<MappingExpression> {
+    let Some(given) = table.take("cache_key_parameters") else { return Vec::new() };
+    if kind == ApiKind::Http {
+        given.problem("an HTTP API has no cache", "write kind = \"rest\"");
+    }
+    let mut parameters = Vec::new();
+    for text in given.strings().unwrap_or_default() {
+        match parameter(text.text, key) {
+            Ok(RequestParameter::Path(name)) => {
+                parameters.push(MappingExpression::RequestPath(name));
+            }
+            // Of several values all count.
+            Ok(RequestParameter::Query(name)) => {
+                parameters.push(MappingExpression::RequestQueries(name));
+            }
+            Ok(RequestParameter::Header(name)) => {
+                parameters.push(MappingExpression::RequestHeaders(name));
+            }
+            Err((message, hint)) => table.source.problem(text.at, message, hint),
+        }
+    }
+    parameters
 }
 
 /// The name of a function that a key gives.

@@ -1,0 +1,126 @@
+//! Answers that a stage keeps.
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use mayfly_tests::{Answer, Gateway, Project, upstream::Upstream};
+
+/// A gateway in front of a server whose answers count its requests.
+fn counting(more: &str) -> (Gateway, Upstream) {
+    let count = AtomicUsize::new(0);
+    let upstream = Upstream::new(move |request, stream| {
+        let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let status = if request.line().contains("fail") { "500 Oh" } else { "200 OK" };
+        let length = number.to_string().len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nx-count: {number}\r\n\r\n{number}"
+        )
+    });
+    let config = format!(
+        r#"
+kind = "rest"
+cors = true
+
+[stages.prod]
+cache = {{ ttl_seconds = 3600 }}
+methods."GET /off" = {{ cache = false }}
+methods."POST /post" = {{ cache = {{ ttl_seconds = 60 }} }}
+
+[[route]]
+route = "ANY /proxy/{{path+}}"
+cache_key_parameters = ["method.request.querystring.page", "method.request.header.accept-language"]
+integration = {{ type = "http_proxy", uri = "http://{0}/{{path}}" }}
+
+[[route]]
+route = "GET /off"
+integration = {{ type = "http_proxy", uri = "http://{0}/" }}
+
+[[route]]
+route = "POST /post"
+integration = {{ type = "http_proxy", uri = "http://{0}/" }}
+{more}
+"#,
+        upstream.address
+    );
+    (Project::with_config(&config).serve(), upstream)
+}
+
+#[test]
+fn an_answer_is_kept_by_its_path_and_its_parameters() {
+    let (gateway, upstream) = counting("");
+    let get = |path: &str| gateway.get(path).text();
+    assert_eq!(get("/proxy/a"), "1");
+    assert_eq!(get("/proxy/a"), "1");
+    assert_eq!(get("/proxy/a?other=1"), "1", "no parameter of the key");
+    assert_eq!(get("/proxy/b"), "2");
+    assert_eq!(get("/proxy/a?page=1"), "3");
+    assert_eq!(get("/proxy/a?page=1&page=2"), "4");
+    assert_eq!(get("/proxy/a?page=1"), "3");
+    let german = gateway.request("GET", "/proxy/a").header("accept-language", "de");
+    assert_eq!(Answer::of(german).text(), "5");
+    let kept = gateway.get("/proxy/a");
+    assert_eq!(kept.header("x-count"), Some("1"), "headers are kept too");
+    assert_eq!(kept.header("access-control-allow-origin"), None, "those of a request are its own");
+    assert_eq!(upstream.requests().len(), 5);
+    let tested = gateway.project.run(&["test", "GET", "/proxy/z"]);
+    assert!(String::from_utf8_lossy(&tested.stdout).contains("status: 200"));
+}
+
+#[test]
+fn what_is_no_success_or_no_get_is_not_kept() {
+    let (gateway, _upstream) = counting("");
+    assert_eq!(gateway.get("/proxy/fail").text(), "1");
+    assert_eq!(gateway.get("/proxy/fail").text(), "2");
+    let post = |path: &str| Answer::of(gateway.request("POST", path)).text();
+    assert_eq!((post("/proxy/a"), post("/proxy/a")), ("3".to_owned(), "4".to_owned()));
+    assert_eq!((post("/post"), post("/post")), ("5".to_owned(), "5".to_owned()));
+    assert_eq!(gateway.get("/off").text(), "6");
+    assert_eq!(gateway.get("/off").text(), "7");
+}
+
+#[test]
+fn a_client_may_have_an_answer_made_anew() {
+    let (gateway, _upstream) = counting("");
+    assert_eq!(gateway.get("/proxy/a").text(), "1");
+    let fresh =
+        gateway.request("GET", "/proxy/a").header("cache-control", "no-transform, max-age=0");
+    assert_eq!(Answer::of(fresh).text(), "2");
+    assert_eq!(gateway.get("/proxy/a").text(), "2");
+    let stale = gateway.request("GET", "/proxy/a").header("cache-control", "max-age=60");
+    assert_eq!(Answer::of(stale).text(), "2");
+}
+
+/// Whoever asks while the answer is being made waits for it.
+#[test]
+fn misses_at_the_same_time_call_the_integration_once() {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let upstream = Upstream::new(move |_, stream| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        gate.lock().expect("no panic").recv_timeout(mayfly_tests::PATIENCE).expect("a signal");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+    });
+    let config = format!(
+        "kind = \"rest\"\n[stages.prod]\ncache = {{}}\nlogging = \"INFO\"\n[[route]]\nroute = \"GET /a\"\nintegration = {{ type = \"http_proxy\", uri = \"http://{}/\" }}\n",
+        upstream.address
+    );
+    let gateway = Project::with_config(&config).serve();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| gateway.get("/a").text())).collect();
+        // All eight are past their validation when each has logged its request.
+        gateway.wait("all of them", || gateway.log().matches("method request").count() >= 8);
+        open.send(()).expect("an upstream that waits");
+        for answer in asked {
+            assert_eq!(answer.join().expect("an answer"), "hi");
+        }
+    });
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
