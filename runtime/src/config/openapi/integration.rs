@@ -7,10 +7,13 @@ use super::{
     operation::{Entry, Operation, left_out},
     reference, string, table,
 };
-use crate::config::{
-    ApiKind,
-    sections::FRAMING,
-    tree::{Data, Node},
+use crate::{
+    config::{
+        ApiKind,
+        sections::FRAMING,
+        tree::{Data, Node},
+    },
+    router::RouteKey,
 };
 
 const EXTENSION: &str = "x-amazon-apigateway-integration";
@@ -136,9 +139,39 @@ impl<'d> Definition<'d> {
         if mapped {
             entries.extend(self.method_responses(operation));
         }
+        entries.extend(self.cache_key_parameters(node, operation));
         let timeout = node.get("timeoutInMillis");
         entries.extend(timeout.map(|timeout| ("timeout_ms", self.number(timeout))));
         Ok(entries)
+    }
+
+    /// What tells answers apart, where a stage of `gateway.toml` keeps them.
+    fn cache_key_parameters(&self, node: &'d Node, operation: &Operation<'d>) -> Option<Entry> {
+        let given = node.get("cacheKeyParameters").filter(|given| !given.items().is_empty())?;
+        if self.kind == ApiKind::Http {
+            self.unserved(given.at, "cacheKeyParameters: an HTTP API has no cache", "");
+            return None;
+        }
+        let is_known = |text: &str| match text.strip_prefix("method.request.path.") {
+            Some(name) => match &operation.key {
+                RouteKey::Path(_, path) => path.parameters().any(|own| own == name),
+                RouteKey::Default => false,
+            },
+            None => ["method.request.querystring.", "method.request.header."]
+                .iter()
+                .any(|place| text.strip_prefix(place).is_some_and(|name| !name.is_empty())),
+        };
+        let mut known = Vec::new();
+        for item in given.items() {
+            match item.text() {
+                Some(text) if is_known(text) => known.extend(self.copied(item.at, text)),
+                _ => {
+                    let hint = "write method.request.querystring.NAME, .header.NAME or .path.NAME";
+                    self.unserved(item.at, "a cache key parameter is none of the request's", hint);
+                }
+            }
+        }
+        Some(("cache_key_parameters", array(given.at, known)))
     }
 
     /// What no type of integration is served with.
@@ -152,10 +185,6 @@ impl<'d> Definition<'d> {
         if let Some(value) = given("integrationSubtype") {
             let why = "its integration calls a service of AWS";
             return Err(Unserved::new(value.at, why, OVERRIDE));
-        }
-        if let Some(value) = given("cacheKeyParameters").filter(|value| !value.items().is_empty()) {
-            let hint = "every request is answered anew";
-            self.unserved(value.at, "cacheKeyParameters: nothing is cached", hint);
         }
         if let Some(value) = given("responseTransferMode")
             .filter(|value| !value.text().is_some_and(|text| text.eq_ignore_ascii_case("BUFFERED")))

@@ -648,3 +648,28 @@ paths: {}
         })
     );
 }
+
+#[test]
+fn cache_key_parameters_are_those_of_the_request() {
+    let outcome = translate(
+        "swagger: '2.0'
+paths:
+  /a/{id}:
+    get:
+      x-amazon-apigateway-integration:
+        type: http_proxy
+        httpMethod: GET
+        uri: http://a.example/
+        cacheKeyParameters:
+          - method.request.path.id
+          - method.request.querystring.q
+          - method.request.path.other
+          - integration.request.header.x
+",
+    );
+    assert_eq!(
+        outcome.root["route"][0]["cache_key_parameters"],
+        serde_json::json!(["method.request.path.id", "method.request.querystring.q"])
+    );
+    assert_eq!(outcome.warnings.len(), 2, "{:?}", outcome.warnings);
+}
