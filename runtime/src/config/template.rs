@@ -1,6 +1,6 @@
 //! Placeholders of the mock shorthand: `{path.id}`, `{query.q}`,
 //! `{header.host}`, `{body}`, `{body.items.0.name}` and, for a path parameter
-//! that the route has, `{id}`; `{now}`, `{request.id}` and [`sample`] data.
+//! that the route has, `{id}`; `{now}`, `{request.id}` and sample data.
 //!
 //! Any other brace is literal text, so that JSON and CSS need no escaping.
 //! What a request lacks becomes the empty string. Rendering is linear in its
