@@ -129,6 +129,8 @@ struct MapData {
     entries: RefCell<IndexMap<Key, Value>>,
     /// How often a key came or went.
     changes: Cell<u32>,
+    /// Whether a key is found in any case.
+    folds: bool,
 }
 
 /// A place in a sequence. As in Java, going on after the sequence has changed

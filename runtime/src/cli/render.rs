@@ -136,6 +136,7 @@ impl Case {
         };
         let variables = Variables {
             body: plain(&self.request.body),
+            header_case_is_known: true,
             path: pairs(&self.request.path),
             query: pairs(&self.request.query),
             headers: pairs(&self.request.headers),

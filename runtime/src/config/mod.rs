@@ -230,9 +230,18 @@ pub struct RouteConfig {
 #[derive(Debug, PartialEq)]
 pub struct ValidationConfig {
     /// Parameters that have to be there and not blank.
-    pub parameters: Vec<RequestParameter>,
+    pub parameters: Vec<RequiredParameter>,
     /// Models of the body by content type, in lower case.
     pub models: Vec<(String, Model)>,
+}
+
+/// A parameter that a request has to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredParameter {
+    /// Its name as the file has it.
+    pub name: String,
+    /// Which it is.
+    pub parameter: RequestParameter,
 }
 
 /// A parameter of a request, written `method.request.PLACE.NAME`.

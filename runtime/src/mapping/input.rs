@@ -45,7 +45,8 @@ impl Input {
             ("querystring", &self.variables.query),
             ("header", &self.variables.headers),
         ] {
-            let map = Map::default();
+            let folds = name == "header" && !self.variables.header_case_is_known;
+            let map = if folds { Map::folding() } else { Map::default() };
             for (name, value) in parameters {
                 map.insert(Key::Text(name.as_str().into()), Value::from(value.as_str()));
             }

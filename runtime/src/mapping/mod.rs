@@ -116,6 +116,9 @@ pub struct Variables {
     pub query: Vec<(String, String)>,
     /// Headers; of several, the last counts.
     pub headers: Vec<(String, String)>,
+    /// Whether headers are written as the client wrote them; where nobody
+    /// knows, `$input.params().header` finds them in any case.
+    pub header_case_is_known: bool,
     /// `$context`.
     pub context: JsonMap<String, serde_json::Value>,
     /// `$stageVariables`.

@@ -147,6 +147,7 @@ fn body(
 /// What a template sees: the request, with `body` for `$input`.
 pub fn variables(request: &MethodRequest<'_>, body: String) -> Variables {
     Variables {
+        header_case_is_known: false,
         body,
         path: request.matched.parameters.clone(),
         query: request.query.clone(),

@@ -41,14 +41,14 @@ fn check_parameters(
     let missing: Vec<String> = config
         .parameters
         .iter()
-        .filter_map(|parameter| {
-            let (name, value) = match parameter {
-                RequestParameter::Path(name) => (name.as_str(), request.path(name)),
-                RequestParameter::Query(name) => (name.as_str(), request.query(name)),
-                RequestParameter::Header(name) => (name.as_str(), request.header_text(name)),
+        .filter_map(|required| {
+            let value = match &required.parameter {
+                RequestParameter::Path(name) => request.path(name),
+                RequestParameter::Query(name) => request.query(name),
+                RequestParameter::Header(name) => request.header_text(name),
             };
             let there = value.is_some_and(|value| !value.trim().is_empty());
-            (!there).then(|| name.to_owned())
+            (!there).then(|| required.name.clone())
         })
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(GatewayError::MissingParameters(missing)) }

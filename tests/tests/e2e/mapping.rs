@@ -247,6 +247,22 @@ body_bytes_max = 10
 }
 
 #[test]
+fn headers_are_found_in_any_case() {
+    let gateway = gateway(
+        r#"
+[[route]]
+route = "GET /a"
+[route.integration]
+type = "mock"
+request_templates = { "application/json" = '{"statusCode": 200}' }
+responses = [{ templates = { "text/plain" = "$input.params().header.get('X-Client') $input.params().header.X-cLiEnT $input.params('X-CLIENT')" } }]
+"#,
+    );
+    let answer = Answer::of(gateway.request("GET", "/a").header("X-Client", "me"));
+    assert_eq!(answer.text(), "me me me");
+}
+
+#[test]
 fn requests_are_validated_before_anything_is_called() {
     let gateway = gateway(
         r#"
@@ -275,7 +291,7 @@ required_parameters = ["method.request.path.id", "method.request.querystring.q",
     let json = "application/json";
     assert_eq!(send("/pets/7?q=1", "a", json, r#"{"name": "Rex", "age": 3}"#).text(), "valid");
     for (path, header, missing) in
-        [("/pets/7", "", "q, x-a"), ("/pets/7?q=%20", "a", "q"), ("/pets/%20?q=1", "a", "id")]
+        [("/pets/7", "", "q, X-A"), ("/pets/7?q=%20", "a", "q"), ("/pets/%20?q=1", "a", "id")]
     {
         let answer = send(path, header, json, "{}");
         let message = format!("Missing required request parameters: [{missing}]");

@@ -115,9 +115,22 @@ impl List {
 }
 
 impl Map {
+    /// A map whose keys are found in any case, as names of headers are.
+    pub fn folding() -> Self {
+        let mut data = MapData::default();
+        data.folds = true;
+        Self(Rc::new(data))
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Option<Value> {
-        self.0.entries.borrow().get(key).cloned()
+        let entries = self.0.entries.borrow();
+        let found = entries.get(key);
+        let (Key::Text(name), true, None) = (key, self.0.folds, found) else {
+            return found.cloned();
+        };
+        let same = |own: &Key| matches!(own, Key::Text(own) if own.eq_ignore_ascii_case(name));
+        entries.iter().find(|(own, _)| same(own)).map(|(_, value)| value.clone())
     }
 
     /// Sets a key, and gives what it had.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::templates::is_content_type;
 use crate::{
     config::{
-        ApiKind, Model, RequestParameter, ValidationConfig,
+        ApiKind, Model, RequestParameter, RequiredParameter, ValidationConfig,
         keys::{MODEL, closest},
         read::{Entry, Table},
     },
@@ -113,7 +113,10 @@ impl Models {
         let mut config = ValidationConfig { parameters: Vec::new(), models: Vec::new() };
         for text in parameters.unwrap_or_default() {
             match parameter(text.text, key) {
-                Ok(parameter) => config.parameters.push(parameter),
+                Ok(parameter) => {
+                    let name = text.text.splitn(4, '.').last().unwrap_or_default().to_owned();
+                    config.parameters.push(RequiredParameter { name, parameter });
+                }
                 Err((message, hint)) => route.source.problem(text.at, message, hint),
             }
         }
