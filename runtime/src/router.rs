@@ -425,6 +425,15 @@ fn split(path: &str) -> Option<Vec<&str>> {
 
 /// Percent-decoding as the service does it for path parameters: bytes that
 /// are no UTF-8 become replacement characters, `+` stays.
+/// A path as routes see it: decoded, without a trailing slash. Whoever may call
+/// is decided by it, so that no other spelling leads past a rule. A slash
+/// within a segment ends none, and stays encoded.
+pub fn canonical(path: &str) -> String {
+    let Some(segments) = split(path) else { return path.to_owned() };
+    let segments = segments.into_iter().map(|segment| decode(segment).replace('/', "%2F"));
+    format!("/{}", segments.collect::<Vec<_>>().join("/"))
+}
+
 fn decode(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
 }

@@ -25,13 +25,10 @@ use crate::{
 /// The ARN of the method that a request calls.
 pub fn method_arn(request: &MethodRequest<'_>) -> String {
     let api = &request.gateway.config.name;
-    format!("arn:aws:execute-api:us-east-1:{ACCOUNT_ID}:{api}/{}", resource(request))
-}
-
-/// `STAGE/METHOD/path`
-fn resource(request: &MethodRequest<'_>) -> String {
-    let path = request.exchange.path.unwrap_or(request.path);
-    format!("{}/{}{path}", request.exchange.stage.name, request.method)
+    format!(
+        "arn:aws:execute-api:us-east-1:{ACCOUNT_ID}:{api}/{}",
+        resource_policy::resource(&request.about())
+    )
 }
 
 /// Asks the route's authorizer, if it has one, and puts what it says where
@@ -125,7 +122,7 @@ async fn ask(
 fn check(authorization: &Authorization, request: &MethodRequest<'_>) -> Result<(), GatewayError> {
     let about = request.about();
     let context = |key: &str| resource_policy::value(&about, key);
-    let call = Call { resource: &resource(request), context: &context };
+    let call = Call { resource: &resource_policy::resource(&about), context: &context };
     match authorization.decide(&call) {
         Decision::Allow => Ok(()),
         Decision::ExplicitDeny => Err(GatewayError::NotAuthorized { is_explicit: true }),

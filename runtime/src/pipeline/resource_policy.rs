@@ -9,6 +9,7 @@ use super::{error::GatewayError, method_request::About};
 use crate::{
     gateway::ACCOUNT_ID,
     policy::{Call, Decision},
+    router,
 };
 
 /// Asks the policy, if there is one. Without an authorizer it has to allow the
@@ -18,9 +19,7 @@ use crate::{
 /// [`GatewayError::AccessDenied`]
 pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError> {
     let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
-    let stage = about.exchange.stage.name;
-    let path = about.exchange.path.unwrap_or(about.path);
-    let resource = format!("{stage}/{}{path}", about.method);
+    let resource = resource(about);
     let context = |key: &str| value(about, key);
     let suffix = match policy.decide(&Call { resource: &resource, context: &context }) {
         Decision::Allow => return Ok(()),
@@ -36,6 +35,12 @@ pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError
     Err(GatewayError::AccessDenied(format!(
         "User: anonymous is not authorized to perform: execute-api:Invoke on resource: {arn}{suffix}"
     )))
+}
+
+/// `STAGE/METHOD/path`, as the ARN of the method that is called ends.
+pub fn resource(about: &About<'_>) -> String {
+    let path = router::canonical(about.exchange.path.unwrap_or(about.path));
+    format!("{}/{}{path}", about.exchange.stage.name, about.method)
 }
 
 /// The value of a condition key; none for keys that a call without a name and

@@ -222,3 +222,18 @@ proptest! {
         let _ = router.methods(&path);
     }
 }
+
+#[test]
+fn each_spelling_of_a_path_is_the_same_one() {
+    for (path, expected) in [
+        ("/", "/"),
+        ("", "/"),
+        ("/a/b", "/a/b"),
+        ("/a/b/", "/a/b"),
+        ("/%61/b%20c", "/a/b c"),
+        ("/a%2Fb/c", "/a%2Fb/c"),
+        ("/a%2fb", "/a%2Fb"),
+    ] {
+        assert_eq!(canonical(path), expected, "{path}");
+    }
+}

@@ -45,6 +45,12 @@ fn a_policy_says_who_may_call() {
         assert_eq!(answer.header("x-amzn-errortype"), Some("AccessDeniedException"));
         assert_eq!(answer.header("x-why"), Some("ACCESS_DENIED"));
     }
+    // However the path is spelled.
+    for path in ["/pets/9/", "/%70ets/9", "/pets/%39", "/pets/%39/?q=1"] {
+        let denied = gateway.get(path);
+        assert_eq!(denied.status, 403, "{path}");
+        assert!(denied.text().ends_with("/test/GET/pets/9 with an explicit deny\"}"), "{path}");
+    }
     let unknown = gateway.get("/none");
     assert_eq!(unknown.json(), json!({ "message": "Missing Authentication Token" }));
 }
@@ -63,4 +69,17 @@ fn preflights_and_other_places_are_denied_too() {
     // A page has to be able to read why.
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     assert_eq!(gateway.get("/pets/1").status, 403);
+}
+
+/// A slash within a segment leads into no other path's allowance.
+#[test]
+fn an_encoded_slash_is_no_way_around_a_policy() {
+    let config = format!(
+        "kind = \"rest\"\npolicy = '''{{ \"Statement\": [{}] }}'''\n[[route]]\nroute = \"GET /{{name}}\"\nmock = {{}}\n[[route]]\nroute = \"GET /public/{{name}}\"\nmock = {{}}\n",
+        statement("Allow", "execute-api:/*/GET/public/*", "")
+    );
+    let gateway = Project::with_config(&config).serve();
+    assert_eq!(gateway.get("/public/a").status, 200);
+    assert_eq!(gateway.get("/private").status, 403);
+    assert_eq!(gateway.get("/public%2Fa").status, 403);
 }
