@@ -128,8 +128,6 @@ pub struct RouteCache {
     pub ttl: Duration,
     /// Whether only those to GET are.
     pub only_get: bool,
-    /// What tells them apart beside the path.
-    pub parameters: Vec<MappingExpression>,
 }
 
 /// An authorizer, with what it said of callers.
@@ -288,7 +286,6 @@ fn route_caches(
             cache: caches.get(name.as_str())?.clone(),
             ttl,
             only_get: method.is_none(),
-            parameters: route.cache_key_parameters.clone(),
         };
         (!ttl.is_zero()).then(|| (name.clone(), cache))
     };

@@ -3,7 +3,10 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html>
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>
 
-use super::keys::closest;
+use super::{
+    context::{AUTHORIZER, COMMON},
+    keys::closest,
+};
 
 /// The longest format, in bytes: the service's bound.
 const FORMAT_BYTES_MAX: usize = 3072;
@@ -21,10 +24,9 @@ pub enum AccessLogPiece {
     Context(String),
 }
 
-/// What the service has. Of what Mayfly knows nothing, the log has `-`.
-const VARIABLES: [&str; 79] = [
-    "accountId",
-    "apiId",
+/// What the service has beside those. Of what Mayfly knows nothing, the log
+/// has `-`.
+const OWN: [&str; 39] = [
     "authenticate.error",
     "authenticate.latency",
     "authenticate.status",
@@ -38,42 +40,17 @@ const VARIABLES: [&str; 79] = [
     "authorizer.principalId",
     "authorizer.requestId",
     "authorizer.status",
-    "awsEndpointRequestId",
     "awsEndpointRequestId2",
     "cipherSuite",
     "customDomain.basePathMatched",
     "customDomain.routingRuleIdMatched",
     "dataProcessed",
-    "deploymentId",
-    "domainName",
-    "domainPrefix",
-    "error.message",
-    "error.messageString",
-    "error.responseType",
-    "error.validationErrorString",
-    "extendedRequestId",
-    "httpMethod",
-    "identity.accountId",
-    "identity.apiKey",
-    "identity.apiKeyId",
-    "identity.caller",
     "identity.clientCert.clientCertPem",
     "identity.clientCert.issuerDN",
     "identity.clientCert.serialNumber",
     "identity.clientCert.subjectDN",
     "identity.clientCert.validity.notAfter",
     "identity.clientCert.validity.notBefore",
-    "identity.cognitoAuthenticationProvider",
-    "identity.cognitoAuthenticationType",
-    "identity.cognitoIdentityId",
-    "identity.cognitoIdentityPoolId",
-    "identity.principalOrgId",
-    "identity.sourceIp",
-    "identity.user",
-    "identity.userAgent",
-    "identity.userArn",
-    "identity.vpcId",
-    "identity.vpceId",
     "integration.error",
     "integration.integrationStatus",
     "integration.latency",
@@ -82,30 +59,14 @@ const VARIABLES: [&str; 79] = [
     "integrationErrorMessage",
     "integrationLatency",
     "integrationStatus",
-    "isCanaryRequest",
-    "path",
-    "protocol",
-    "requestId",
-    "requestTime",
-    "requestTimeEpoch",
-    "resourceId",
-    "resourcePath",
     "responseLatency",
     "responseLength",
     "routeKey",
-    "stage",
-    "status",
     "tlsVersion",
     "waf.error",
     "waf.latency",
     "waf.status",
-    "wafResponseCode",
-    "webaclArn",
-    "xrayTraceId",
 ];
-
-/// What an authorizer puts into its context has names of its own.
-const AUTHORIZER: &str = "authorizer.";
 
 const PREFIX: &str = "$context.";
 
@@ -171,13 +132,15 @@ fn name_length(text: &str) -> usize {
 }
 
 fn check(name: &str) -> Result<(), (String, String)> {
-    if VARIABLES.contains(&name) || name.strip_prefix(AUTHORIZER).is_some_and(|own| !own.is_empty())
+    let mut variables = [&COMMON[..], &OWN].concat();
+    variables.sort_unstable();
+    if variables.contains(&name) || name.strip_prefix(AUTHORIZER).is_some_and(|own| !own.is_empty())
     {
         return Ok(());
     }
     let last = format!(".{name}");
-    let belongs = VARIABLES.into_iter().find(|known| known.ends_with(&last));
-    let hint = match belongs.or_else(|| closest(name, &VARIABLES)) {
+    let belongs = variables.iter().copied().find(|known| known.ends_with(&last));
+    let hint = match belongs.or_else(|| closest(name, &variables)) {
         Some(near) => format!("did you mean $context.{near}?"),
         None => "the variables are API Gateway's for access logs".to_owned(),
     };

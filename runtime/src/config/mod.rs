@@ -8,6 +8,7 @@
 mod access_log;
 mod authorizer;
 mod condition;
+mod context;
 mod function_name;
 mod integration;
 mod keys;

@@ -18,9 +18,10 @@ pub fn of<'r>(request: &'r MethodRequest<'_>) -> Option<&'r RouteCache> {
 }
 
 /// What tells the request's answer from others.
-pub fn key(request: &MethodRequest<'_>, cache: &RouteCache) -> Key {
+pub fn key(request: &MethodRequest<'_>) -> Key {
     let scope = Scope::request(request);
-    let values = cache.parameters.iter().map(|parameter| scope.values(parameter));
+    let parameters = &request.matched.route.cache_key_parameters;
+    let values = parameters.iter().map(|parameter| scope.values(parameter));
     let path = request.exchange.path.unwrap_or(request.path);
     let release = if request.exchange.stage.is_canary == Some(true) { "canary " } else { "" };
     (format!("{release}{} {path}", request.method), values.collect())

@@ -13,7 +13,7 @@ use super::{
     error::GatewayError,
     event,
     expression::{Scope, header_values},
-    integration_response::remove_connection_headers,
+    integration_response::{remove_connection_headers, remove_named_by_connection},
     method_request::MethodRequest,
 };
 use crate::{
@@ -67,11 +67,7 @@ pub fn proxied(
     let query: Vec<Cow<'_, str>> = own.map(Cow::Borrowed).chain(mapped.pairs()).collect();
     let builder = builder(request, config, &mapped, &query)?;
     let mut headers = HeaderMap::clone(&request.headers);
-    if let Some(named) = request.header_text(header::CONNECTION) {
-        for name in named.split(',').map(str::trim) {
-            headers.remove(name);
-        }
-    }
+    remove_named_by_connection(&mut headers);
     remove_connection_headers(&mut headers);
     headers.remove(header::HOST);
     headers.remove(header::EXPECT);

@@ -134,12 +134,7 @@ const CONNECTION_HEADERS: [HeaderName; 7] = [
 
 /// What an endpoint's answer keeps of its headers.
 fn proxied_headers(headers: &mut HeaderMap, status: StatusCode, request: &MethodRequest<'_>) {
-    let named = headers.get(header::CONNECTION).cloned();
-    for name in named.iter().filter_map(|named| named.to_str().ok()).flat_map(|n| n.split(',')) {
-        if !name.trim().eq_ignore_ascii_case("content-length") {
-            headers.remove(name.trim());
-        }
-    }
+    remove_named_by_connection(headers);
     let length = headers.get(header::CONTENT_LENGTH).cloned();
     remap(headers, request.kind());
     remove_connection_headers(headers);
@@ -176,6 +171,19 @@ fn remap(headers: &mut HeaderMap, kind: ApiKind) {
 fn decodes(request: &MethodRequest<'_>) -> bool {
     let types = &request.gateway.config.binary_media_types;
     types.0.is_empty() || content::wants_bytes(types, &request.headers)
+}
+
+/// RFC 9110, section 7.6.1: what `Connection` names is of this connection. A
+/// length is of the message all the same.
+pub fn remove_named_by_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    for named in &named {
+        for name in String::from_utf8_lossy(named.as_bytes()).split(',').map(str::trim) {
+            if !name.eq_ignore_ascii_case("content-length") {
+                headers.remove(name);
+            }
+        }
+    }
 }
 
 /// The server writes them itself.

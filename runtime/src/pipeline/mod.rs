@@ -265,7 +265,7 @@ async fn from_cache(
     course: &mut Course<'_>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
-    let key = cached::key(request, cache);
+    let key = cached::key(request);
     if cached::is_refused(request) {
         cache.cache.forget(&key).await;
     }

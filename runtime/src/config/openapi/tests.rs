@@ -38,8 +38,9 @@ fn translate(text: &str) -> Outcome {
     Outcome { kind, name, root, problems, warnings }
 }
 
-/// Strings in which braces are text are marked.
-fn plain(node: &Node) -> serde_json::Value {
+/// What a tree says, without its places. Strings in which braces are text are
+/// marked.
+pub fn plain(node: &Node) -> serde_json::Value {
     match &node.data {
         Data::Null => serde_json::Value::Null,
         Data::Boolean(value) => (*value).into(),

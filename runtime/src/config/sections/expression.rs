@@ -7,7 +7,10 @@ use http::HeaderName;
 
 use super::models::parameter;
 use crate::{
-    config::{MappingExpression, RequestParameter},
+    config::{
+        MappingExpression, RequestParameter,
+        context::{AUTHORIZER, COMMON},
+    },
     mapping,
     router::RouteKey,
 };
@@ -89,63 +92,15 @@ pub fn parse(text: &str, sources: &Sources<'_>) -> Result<MappingExpression, Wro
 
 const CONTEXT_HINT: &str = "write for example context.requestId or context.identity.sourceIp";
 
-/// Variables of `$context`; a name that ends in a dot stands for all below it.
-///
-/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html#context-variable-reference>
-const CONTEXT: [&str; 46] = [
-    "accountId",
-    "apiId",
-    "authorizer.",
-    "awsEndpointRequestId",
-    "deploymentId",
-    "domainName",
-    "domainPrefix",
-    "error.message",
-    "error.messageString",
-    "error.responseType",
-    "error.validationErrorString",
-    "extendedRequestId",
-    "httpMethod",
-    "identity.accessKey",
-    "identity.accountId",
-    "identity.apiKey",
-    "identity.apiKeyId",
-    "identity.caller",
-    "identity.clientCert.",
-    "identity.cognitoAuthenticationProvider",
-    "identity.cognitoAuthenticationType",
-    "identity.cognitoIdentityId",
-    "identity.cognitoIdentityPoolId",
-    "identity.principalOrgId",
-    "identity.sourceIp",
-    "identity.user",
-    "identity.userAgent",
-    "identity.userArn",
-    "identity.vpcId",
-    "identity.vpceId",
-    "isCanaryRequest",
-    "path",
-    "protocol",
-    "requestId",
-    "requestOverride.",
-    "requestTime",
-    "requestTimeEpoch",
-    "resourceId",
-    "resourcePath",
-    "responseOverride.",
-    "stage",
-    "status",
-    "wafResponseCode",
-    "waf.",
-    "webaclArn",
-    "xrayTraceId",
-];
+/// What mapping expressions have beside what access logs have too.
+const OWN: [&str; 1] = ["identity.accessKey"];
+
+/// Names that stand for all below them.
+const OPEN: [&str; 5] =
+    [AUTHORIZER, "identity.clientCert.", "requestOverride.", "responseOverride.", "waf."];
 
 fn is_context_variable(name: &str) -> bool {
-    CONTEXT.iter().any(|own| match own.strip_suffix('.') {
-        Some(_) => name.starts_with(own),
-        None => name == *own,
-    })
+    COMMON.contains(&name) || OWN.contains(&name) || OPEN.iter().any(|own| name.starts_with(own))
 }
 
 fn response(

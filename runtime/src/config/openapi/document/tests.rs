@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::openapi::tests::plain;
 
 fn read(file: &str, text: &str) -> Result<Node, String> {
     let source = Source::new(Path::new(file), text, Path::new("/"));
@@ -9,21 +10,6 @@ fn read(file: &str, text: &str) -> Result<Node, String> {
     match node {
         Some(node) if problems.is_empty() => Ok(node),
         _ => Err(problems.join("\n")),
-    }
-}
-
-/// What a document says, without its places.
-fn plain(node: &Node) -> serde_json::Value {
-    match &node.data {
-        Data::Null => serde_json::Value::Null,
-        Data::Boolean(value) => (*value).into(),
-        Data::Integer(number) => (number.value as i64).into(),
-        Data::Float(number) => number.parse::<f64>().expect("a number").into(),
-        Data::String(text) | Data::Verbatim(text) | Data::Datetime(text) => text.clone().into(),
-        Data::Array(items) => items.iter().map(plain).collect(),
-        Data::Table(entries) => serde_json::Value::Object(
-            entries.iter().map(|(key, member)| (key.clone(), plain(&member.node))).collect(),
-        ),
     }
 }
 
