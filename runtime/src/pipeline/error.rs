@@ -143,27 +143,11 @@ impl From<StreamError> for GatewayError {
 
 /// One row: the status, the client's message and the exception's name that
 /// REST APIs put into a header.
-struct Row(StatusCode, Cow<'static, str>, &'static str);
+type Row = (StatusCode, &'static str, &'static str);
 
 impl GatewayError {
+    /// The table. Where a message names what is wrong, [`Self::message`] has it.
     fn row(&self, kind: ApiKind) -> Row {
-        let (status, message, exception) = match (self, kind) {
-            (Self::MissingParameters(names), _) => {
-                let message =
-                    format!("Missing required request parameters: [{}]", names.join(", "));
-                return Row(StatusCode::BAD_REQUEST, message.into(), "BadRequestException");
-            }
-            (Self::AccessDenied(message), _) => {
-                let exception = "AccessDeniedException";
-                return Row(StatusCode::FORBIDDEN, message.clone().into(), exception);
-            }
-            _ => self.fixed(kind),
-        };
-        Row(status, message.into(), exception)
-    }
-
-    /// The rows whose message is always the same.
-    fn fixed(&self, kind: ApiKind) -> (StatusCode, &'static str, &'static str) {
         use ApiKind::{Http, Rest};
         use StatusCode as S;
         match (self, kind) {
@@ -284,7 +268,13 @@ impl GatewayError {
 
     /// What the client is told.
     pub fn message(&self, kind: ApiKind) -> Cow<'static, str> {
-        self.row(kind).1
+        match self {
+            Self::MissingParameters(names) => {
+                format!("Missing required request parameters: [{}]", names.join(", ")).into()
+            }
+            Self::AccessDenied(message) => message.clone().into(),
+            _ => self.row(kind).1.into(),
+        }
     }
 
     /// What is wrong with the body or the parameters, for those who may know.
@@ -328,12 +318,12 @@ impl GatewayError {
 
     /// The response that the client gets.
     pub fn to_response(&self, kind: ApiKind) -> Response<Bytes> {
-        let Row(status, message, exception) = self.row(kind);
+        let (status, _, exception) = self.row(kind);
         // IAM writes its messages with a capital, and of an authorizer that
         // fails there is none.
         let is_denied = matches!(self, Self::AccessDenied(_) | Self::NotAuthorized { .. });
         let name = if is_denied && kind == ApiKind::Rest { "Message" } else { "message" };
-        let message = Some(message).filter(|message| !message.is_empty());
+        let message = Some(self.message(kind)).filter(|message| !message.is_empty());
         let mut response = Response::new(Bytes::from(json!({ name: message }).to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();

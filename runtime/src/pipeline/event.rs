@@ -113,8 +113,8 @@ fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<(&'v str, Cow<'v, str>)> {
     headers
 }
 
-/// Headers of one connection, which no integration sees.
-const HOP_BY_HOP: [HeaderName; 6] = [
+/// Headers of one connection, which neither an integration nor a client sees.
+pub const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::TE,
     header::TRAILER,

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::{Trace, content, error::GatewayError, mapped_response, method_request::MethodRequest};
+use super::{
+    Trace, content, error::GatewayError, event::HOP_BY_HOP, mapped_response,
+    method_request::MethodRequest,
+};
 use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::Target,
@@ -121,17 +124,6 @@ pub fn into_response(
     Ok(response)
 }
 
-/// Headers that describe a connection or are counted by the server.
-const CONNECTION_HEADERS: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
-
 /// What an endpoint's answer keeps of its headers.
 fn proxied_headers(headers: &mut HeaderMap, status: StatusCode, request: &MethodRequest<'_>) {
     remove_named_by_connection(headers);
@@ -186,9 +178,10 @@ pub fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// The server writes them itself.
+/// Removes what describes a connection or is counted by the server, which
+/// writes it itself.
 pub fn remove_connection_headers(headers: &mut HeaderMap) {
-    for name in CONNECTION_HEADERS {
+    for name in HOP_BY_HOP.into_iter().chain([header::CONTENT_LENGTH]) {
         headers.remove(name);
     }
 }
