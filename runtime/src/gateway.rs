@@ -15,9 +15,9 @@ use moka::sync::Cache;
 use crate::{
     cache::StageCache,
     config::{
-        ApiKind, AuthorizerConfig, Config, FunctionName, HttpConfig, IntegrationConfig,
-        IntegrationParameter, MappedConfig, MappingExpression, PayloadFormat, RouteConfig,
-        StageConfig, ValidationConfig,
+        ApiKind, AuthorizerConfig, AuthorizerKind, Config, FunctionName, HttpConfig,
+        IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig, MappingExpression,
+        PayloadFormat, RouteConfig, StageConfig, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
@@ -130,7 +130,7 @@ pub struct RouteCache {
     pub only_get: bool,
 }
 
-/// An authorizer, with what it said of callers.
+/// An authorizer, with what a function said of callers.
 pub struct Authorizer {
     /// What it is.
     pub config: Arc<AuthorizerConfig>,
@@ -153,11 +153,12 @@ impl Authorizer {
             let bytes: usize = identity.iter().map(String::len).sum();
             u32::try_from(bytes + answer.size).unwrap_or(u32::MAX)
         };
-        let answers = (!config.ttl.is_zero()).then(|| {
+        let AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) = config.kind;
+        let answers = (!ttl.is_zero()).then(|| {
             Cache::builder()
                 .max_capacity(ANSWERS_BYTES_MAX)
                 .weigher(weigh)
-                .time_to_live(config.ttl)
+                .time_to_live(ttl)
                 .build()
         });
         Self { config: Arc::clone(config), answers }

@@ -150,7 +150,7 @@ pub static AUTHORIZER: Section = Section {
     keys: &[
         "type",
         "function",
-        "identity_sources",
+        "identity",
         "identity_validation",
         "ttl_seconds",
         "payload",

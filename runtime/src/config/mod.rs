@@ -36,7 +36,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::{policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
-pub use authorizer::{AuthorizerConfig, AuthorizerKind};
+pub use authorizer::{AuthorizerConfig, AuthorizerKind, LambdaAuthorizer, LambdaInput};
 pub use condition::{Condition, Part, Test};
 pub use function_name::FunctionName;
 pub use integration::{
@@ -476,7 +476,7 @@ impl Config {
     /// The functions that the route calls on the stages that are served, or on
     /// their canaries.
     pub fn functions_of(&self, route: &RouteConfig) -> BTreeSet<String> {
-        let authorizer = route.authorizer.as_ref().map(|authorizer| &authorizer.function);
+        let authorizer = route.authorizer.as_ref().and_then(|authorizer| authorizer.function());
         let called: Vec<&FunctionName> =
             route.integration.function().into_iter().chain(authorizer).collect();
         let served = |own: &&String| self.stage_prefix || **own == self.stage;

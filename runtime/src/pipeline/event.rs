@@ -15,11 +15,12 @@ use time::{OffsetDateTime, macros::format_description};
 use super::{
     TRACE_ID,
     authorizer::method_arn,
+    caller::Caller,
     content, extended_id,
     method_request::{About, MethodRequest, header_text},
 };
 use crate::{
-    config::{ApiKind, AuthorizerKind, PayloadFormat},
+    config::{ApiKind, LambdaInput, PayloadFormat},
     gateway::{ACCOUNT_ID, Target, short_id},
 };
 
@@ -218,8 +219,8 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
     ContextV1 {
         account_id: ACCOUNT_ID,
         api_id: &about.gateway.config.name,
-        authorizer: match about.exchange.authorization.get() {
-            Some(authorization) => Some(authorization.texts().into()),
+        authorizer: match about.exchange.caller.get() {
+            Some(caller) => Some(caller.v1()),
             // What an HTTP API has where there is none.
             None => (kind == ApiKind::Http).then(|| json!({ "claims": null, "scopes": null })),
         },
@@ -253,16 +254,16 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
     }
 }
 
-/// What an authorizer is asked with; `identity` are its sources' values.
+/// What a Lambda authorizer is asked with; `identity` are its sources' values.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>
 pub fn for_authorizer(
     request: &MethodRequest<'_>,
-    kind: &AuthorizerKind,
+    input: &LambdaInput,
     identity: &[String],
 ) -> String {
     let arn = method_arn(request);
-    let AuthorizerKind::Request { payload, .. } = kind else {
+    let LambdaInput::Request { payload, .. } = input else {
         let token = identity.first();
         let event = json!({ "type": "TOKEN", "methodArn": arn, "authorizationToken": token });
         return event.to_string();
@@ -437,11 +438,7 @@ fn v2(
         request_context: ContextV2 {
             account_id: ACCOUNT_ID,
             api_id: &request.gateway.config.name,
-            authorizer: request
-                .exchange
-                .authorization
-                .get()
-                .map(|authorization| json!({ "lambda": authorization.context })),
+            authorizer: request.exchange.caller.get().map(Caller::v2),
             domain_name: &domain,
             domain_prefix: domain_prefix(&domain),
             http: HttpV2 {

@@ -11,6 +11,7 @@
 mod access;
 mod authorizer;
 mod cached;
+mod caller;
 mod compression;
 mod content;
 mod cors;
@@ -47,8 +48,8 @@ use crate::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
-    policy::Authorization,
 };
+use caller::Caller;
 use error::GatewayError;
 use method_request::{About, MethodRequest};
 use stage::Stage;
@@ -85,8 +86,8 @@ pub struct Exchange<'g> {
     pub stage: Stage<'g>,
     /// The path below the stage's own; none where no stage has such a path.
     pub path: Option<&'g str>,
-    /// What the route's authorizer said.
-    pub authorization: OnceLock<Arc<Authorization>>,
+    /// Who calls, where the route has an authorizer.
+    pub caller: OnceLock<Caller>,
 }
 
 impl<'g> Exchange<'g> {
@@ -104,7 +105,7 @@ impl<'g> Exchange<'g> {
             .get(TRACE_ID)
             .and_then(|value| value.to_str().ok())
             .map_or_else(|| trace_id(id, time), str::to_owned);
-        Self { id, request_id, time, trace_id, stage, path, authorization: OnceLock::new() }
+        Self { id, request_id, time, trace_id, stage, path, caller: OnceLock::new() }
     }
 }
 

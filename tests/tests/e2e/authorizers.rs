@@ -136,7 +136,7 @@ stage = "test"
 variables = { color = "blue" }
 [authorizer.requests]
 function = "auth"
-identity_sources = ["method.request.querystring.token", "stageVariables.color", "context.httpMethod"]
+identity = ["query.token", "stageVariables.color", "context.httpMethod"]
 [[route]]
 route = "POST /pets/{id}"
 function = "probe"
@@ -178,14 +178,21 @@ fn an_http_api_has_simple_answers_and_formats() {
 [authorizer.simple]
 function = "auth"
 simple_responses = true
-identity_sources = ["$request.header.Authorization"]
+identity = ["$request.header.Authorization"]
 [authorizer.policies]
 function = "auth"
-identity_sources = ["$request.header.authorization"]
+identity = ["header.authorization"]
 [authorizer.old]
 function = "auth"
 payload = "1.0"
-identity_sources = ["$request.header.authorization", "$context.stage"]
+identity = ["$request.header.authorization", "$context.stage"]
+[authorizer.tokens]
+type = "token"
+function = "auth"
+[[route]]
+route = "GET /tokens"
+function = "probe"
+authorizer = "tokens"
 [[route]]
 route = "GET /simple"
 function = "probe"
@@ -220,6 +227,11 @@ authorizer = "old"
         (&json!("GET /policies"), &json!("/policies"))
     );
     assert_eq!(asked["requestContext"]["http"]["method"], "GET");
+    let asked: Value = serde_json::from_str(
+        context("/tokens", "allow")["lambda"]["event"].as_str().expect("text"),
+    )
+    .expect("JSON");
+    assert_eq!((&asked["type"], &asked["authorizationToken"]), (&json!("TOKEN"), &json!("allow")));
     let old = context("/old", "allow");
     assert_eq!((&old["number"], &old["principalId"]), (&json!("5"), &json!("user allow,$default")));
     let asked: Value = serde_json::from_str(old["event"].as_str().expect("text")).expect("JSON");
@@ -236,6 +248,7 @@ authorizer = "old"
         ("/policies", "unauthorized", 401, "Unauthorized"),
         ("/policies", "fail", 500, "Internal Server Error"),
         ("/policies", "", 401, "Unauthorized"),
+        ("/tokens", "deny", 403, "Forbidden"),
     ] {
         let answer = get(&gateway, path, token);
         let expected = json!({ "message": message });

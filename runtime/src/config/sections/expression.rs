@@ -3,6 +3,8 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/request-response-data-mappings.html>
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 
 use super::models::parameter;
@@ -48,6 +50,18 @@ impl Sources<'_> {
             }
         }
     }
+}
+
+/// `header.NAME`, `query.NAME` and `path.NAME` in full, as
+/// `method.request.header.NAME`; anything else as it is.
+pub fn in_full(text: &str) -> Cow<'_, str> {
+    let (place, name) = text.split_once('.').unwrap_or((text, ""));
+    let place = match place {
+        "header" | "path" => place,
+        "query" => "querystring",
+        _ => return Cow::Borrowed(text),
+    };
+    Cow::Owned(format!("method.request.{place}.{name}"))
 }
 
 /// Reads an expression.

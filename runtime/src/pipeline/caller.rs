@@ -1,0 +1,31 @@
+//! Who calls, as the route's authorizer says.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::policy::Authorization;
+
+/// A caller whom an authorizer knows.
+#[derive(Debug)]
+pub enum Caller {
+    /// What a function said.
+    Lambda(Arc<Authorization>),
+}
+
+impl Caller {
+    /// `requestContext.authorizer` of events of the format 1.0, and
+    /// `$context.authorizer`.
+    pub fn v1(&self) -> Value {
+        match self {
+            Self::Lambda(authorization) => authorization.texts().into(),
+        }
+    }
+
+    /// `requestContext.authorizer` of events of the format 2.0.
+    pub fn v2(&self) -> Value {
+        match self {
+            Self::Lambda(authorization) => json!({ "lambda": authorization.context }),
+        }
+    }
+}
