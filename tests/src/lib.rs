@@ -2,12 +2,13 @@
 //! folder of its own, and stops it when the test is over.
 
 pub mod browser;
+pub mod python;
 pub mod tls;
 pub mod upstream;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
@@ -49,6 +50,14 @@ pub fn fixture(name: &str) -> PathBuf {
 /// A sample handler, built.
 pub fn handler(name: &str) -> PathBuf {
     built(root().join(format!("handlers/{name}.wasm")))
+}
+
+/// Says that a test is skipped, and why. With `CI=true` it fails instead.
+pub fn skip(name: &str, why: &str) {
+    let line = format!("test {name} ... skipped: {why}");
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{line}");
+    // Not with `eprintln!`, whose lines are kept from those who pass.
+    writeln!(std::io::stderr(), "{line}").expect("standard error");
 }
 
 fn built(path: PathBuf) -> PathBuf {

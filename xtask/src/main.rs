@@ -6,6 +6,7 @@
 
 mod guests;
 mod host;
+mod python;
 mod serve;
 mod step;
 mod test;
@@ -30,7 +31,7 @@ struct Verb {
     run: fn(&Host, &[String]) -> Result,
 }
 
-const VERBS: [Verb; 5] = [
+const VERBS: [Verb; 6] = [
     Verb {
         name: "serve",
         arguments: "[ARGUMENT…]",
@@ -48,6 +49,12 @@ const VERBS: [Verb; 5] = [
         arguments: "",
         about: "build the tests' guests to target/guests/fixtures/*.wasm",
         run: guests::fixtures,
+    },
+    Verb {
+        name: "python",
+        arguments: "",
+        about: "install the tests' Python clients to target/python",
+        run: python::run_verb,
     },
     Verb {
         name: "test",

@@ -9,7 +9,7 @@ use mayfly_toolchain::apt;
 
 use crate::host::Host;
 use crate::step::{self, report, run_with_output, step};
-use crate::{Result, guests, tidy};
+use crate::{Result, guests, python, tidy};
 
 /// Runs all, or with filters only the tests whose names hold one of them.
 ///
@@ -50,6 +50,7 @@ fn build(host: &Host) -> Result {
     step("mayfly", || host.build())?;
     guests::handlers(host, &[])?;
     guests::fixtures(host, &[])?;
+    step("python", || python::for_tests(host))?;
     step("browser", browser)
 }
 
