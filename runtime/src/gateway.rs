@@ -23,7 +23,7 @@ use crate::{
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
-    throttle::Throttle,
+    state::{Bucket, State},
 };
 
 /// The account that events and ARNs name.
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub router: Router<Route>,
     /// Who calls HTTP endpoints.
     pub clients: Arc<Clients>,
+    /// What requests share.
+    pub state: Arc<State>,
     /// What mocks remember.
     pub mocks: Mocks,
     /// What answers where no route does.
@@ -102,7 +104,7 @@ pub struct Route {
     /// The method, where it is one.
     pub method: Option<Method>,
     /// How often it may be called, by stage.
-    pub throttles: BTreeMap<String, Throttle>,
+    pub throttles: BTreeMap<String, Bucket>,
     /// Where its answers are kept, by stage.
     pub caches: BTreeMap<String, RouteCache>,
     /// Who says who may call.
@@ -196,6 +198,7 @@ impl Gateway {
         config: Config,
         functions: BTreeMap<String, FunctionState>,
         clients: Arc<Clients>,
+        state: Arc<State>,
         before: Option<&Self>,
     ) -> Self {
         let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
@@ -250,7 +253,7 @@ impl Gateway {
             let route = Route::new(&key, target, config.limits.integration_timeout, false);
             Recording { route, recorder: old.map_or_else(new, Arc::clone) }
         });
-        Self { config, functions, router, clients, mocks, recording }
+        Self { config, functions, router, clients, state, mocks, recording }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.
@@ -263,11 +266,12 @@ impl Gateway {
 
 /// A bucket for each stage that has one for this route: its own, else one as
 /// the stage has it.
-fn throttles(config: &Config, route: &Route) -> BTreeMap<String, Throttle> {
+fn throttles(config: &Config, route: &Route) -> BTreeMap<String, Bucket> {
     let stages = config.stages.iter();
     let own = |(name, stage): (&String, &StageConfig)| {
         let method = stage.methods.get(&route.key).and_then(|method| method.throttle);
-        Some((name.clone(), Throttle::new(&method.or(stage.throttle)?)))
+        let bucket = format!("stage:{name}:{}", route.key);
+        Some((name.clone(), Bucket::new(&bucket, &method.or(stage.throttle)?)))
     };
     stages.filter_map(own).collect()
 }

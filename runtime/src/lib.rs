@@ -25,7 +25,7 @@ pub mod policy;
 
 pub mod cache;
 
-pub mod throttle;
+pub mod state;
 
 pub mod mapping;
 

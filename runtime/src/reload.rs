@@ -27,6 +27,7 @@ use crate::{
     integration::http::Clients,
     sandbox::{Code, Function, Sandbox},
     services::Services,
+    state::State,
 };
 pub use watch::start;
 
@@ -105,6 +106,7 @@ pub struct Loader {
     sandbox: Sandbox,
     services: Arc<Services>,
     clients: Arc<Clients>,
+    state: Arc<State>,
     seen: HashMap<PathBuf, Seen>,
     reported: BTreeSet<String>,
     // What the configuration names as it is now, be it valid or not.
@@ -138,12 +140,19 @@ struct Scan {
 
 impl Loader {
     /// A loader that starts from `config`, which `source` gave.
-    pub fn new(source: Source, config: Config, sandbox: Sandbox, services: Arc<Services>) -> Self {
+    pub fn new(
+        source: Source,
+        config: Config,
+        sandbox: Sandbox,
+        services: Arc<Services>,
+        state: Arc<State>,
+    ) -> Self {
         Self {
             source,
             sandbox,
             services,
             clients: Arc::default(),
+            state,
             seen: HashMap::new(),
             reported: BTreeSet::new(),
             files: config.files.clone(),
@@ -162,7 +171,8 @@ impl Loader {
             return Err(unknown);
         }
         let clients = Arc::clone(&self.clients);
-        let gateway = Gateway::new(self.config.clone(), functions, clients, None);
+        let state = Arc::clone(&self.state);
+        let gateway = Gateway::new(self.config.clone(), functions, clients, state, None);
         let problems = self.handler_problems(&gateway);
         self.reported.extend(problems.iter().cloned());
         Ok((gateway, problems))
@@ -217,7 +227,9 @@ impl Loader {
             }
         }
         let clients = Arc::clone(&self.clients);
-        let gateway = Gateway::new(self.config.clone(), scan.functions, clients, Some(&current));
+        let state = Arc::clone(&self.state);
+        let (config, before) = (self.config.clone(), Some(&*current));
+        let gateway = Gateway::new(config, scan.functions, clients, state, before);
         problems.extend(self.handler_problems(&gateway));
         problems.extend(missing_files(&gateway));
         let changes = changes(&current, &gateway);

@@ -8,6 +8,7 @@ use crate::{
     reload::{Loader, names, unknown_functions},
     sandbox::Sandbox,
     services::Services,
+    state::State,
 };
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
@@ -26,7 +27,8 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     }
     let sandbox = Sandbox::new(&config.server.pools, scratch.path(), Arc::clone(&services))?;
     let handlers = config.server.handlers.clone();
-    let mut loader = Loader::new(source, config.clone(), sandbox, services);
+    let state = Arc::new(State::open(scratch.path())?);
+    let mut loader = Loader::new(source, config.clone(), sandbox, services, state);
     let functions = loader.functions(&config);
     problems.extend(unknown_functions(&config, &names(&functions)));
     for state in functions.values() {

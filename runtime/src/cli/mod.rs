@@ -23,6 +23,7 @@ use crate::{
     reload::{Loader, Source},
     sandbox::Sandbox,
     services::Services,
+    state::State,
     telemetry,
 };
 
@@ -222,7 +223,8 @@ fn load(source: Source) -> Result<Loaded, Failure> {
     services.create_tables(&config.tables)?;
     let Config { server, .. } = &config;
     let sandbox = Sandbox::new(&server.pools, &server.data, Arc::clone(&services))?;
-    let mut loader = Loader::new(source, config, sandbox, services);
+    let state = Arc::new(State::open(&server.data)?);
+    let mut loader = Loader::new(source, config, sandbox, services, state);
     let (gateway, problems) = loader.first().map_err(Failure::Problems)?;
     Ok(Loaded { gateway, problems, loader })
 }

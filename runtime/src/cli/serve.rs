@@ -24,7 +24,8 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     for problem in &problems {
         tracing::error!("{problem}");
     }
-    runtime()?.block_on(async {
+    let state = Arc::clone(&gateway.state);
+    let outcome = runtime()?.block_on(async {
         let config = gateway.config.clone();
         // Before anyone can know that there is something to stop.
         let mut signals = Signals::new()?;
@@ -56,7 +57,10 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         }
         admin.abort();
         Ok(())
-    })
+    });
+    // The thread that reloads may hold on to it.
+    state.flush();
+    outcome
 }
 
 /// The two lines that whoever started us may wait for.

@@ -22,6 +22,7 @@ pub mod template;
 mod tests;
 mod tree;
 mod uri;
+mod usage_plan;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -50,10 +51,11 @@ pub use mock::{
     SequenceEnd, id_text,
 };
 pub use sections::{function_name, load};
-pub use stage::{
-    CacheConfig, CanaryConfig, LoggingLevel, MethodConfig, StageConfig, ThrottleConfig,
-};
+pub use stage::{CacheConfig, CanaryConfig, LoggingLevel, MethodConfig, StageConfig};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
+pub use usage_plan::{
+    ApiKeyConfig, ApiKeySource, Period, QuotaConfig, ThrottleConfig, UsagePlanConfig, Window,
+};
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for
 /// the rest.

@@ -1,8 +1,8 @@
 //! `[stages.NAME]`: what holds for the requests of a stage.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use super::AccessLogFormat;
+use super::{AccessLogFormat, ThrottleConfig};
 
 /// One `[stage.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,15 +41,6 @@ pub struct CacheConfig {
     pub ttl: Duration,
     /// The most bytes of all of them.
     pub capacity_bytes: u64,
-}
-
-/// `throttle`: a bucket of `burst` requests that is filled at `rate`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ThrottleConfig {
-    /// Requests per second, on average.
-    pub rate: f64,
-    /// Requests at once.
-    pub burst: NonZeroU32,
 }
 
 /// `[stages.NAME.canary]`

@@ -48,6 +48,7 @@ use crate::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
+    state::Limit,
 };
 use caller::Caller;
 use error::GatewayError;
@@ -233,7 +234,12 @@ where
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
     if let Some(throttle) = matched.route.throttles.get(exchange.stage.name) {
-        throttle.take().map_err(GatewayError::TooManyRequests)?;
+        let limits = [Limit::Bucket(throttle)];
+        gateway
+            .state
+            .take(&limits)
+            .await
+            .map_err(|refusal| GatewayError::TooManyRequests(refusal.wait.unwrap_or_default()))?;
     }
     let is_authorized = matched.route.authorizer.is_some();
     resource_policy::check(about, is_authorized)?;

@@ -1,0 +1,255 @@
+use std::{num::NonZeroU32, sync::Barrier};
+
+use time::macros::date;
+
+use super::{buckets::Buckets, *};
+use crate::config::{Period, ThrottleConfig};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn bucket(name: &str, rate: f64, burst: u32) -> Bucket {
+    let burst = NonZeroU32::new(burst).expect("not zero");
+    Bucket::new(name, &ThrottleConfig { rate, burst })
+}
+
+fn window() -> Window {
+    Period::Day.window(file::today())
+}
+
+fn quota(name: &str, limit: u64) -> Limit<'_> {
+    Limit::Quota { name, window: window(), limit: Some(limit) }
+}
+
+fn opened() -> (tempfile::TempDir, State) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = State::open(folder.path()).expect("opens");
+    (folder, state)
+}
+
+/// What is on disk.
+async fn used(state: &State, name: &str) -> u64 {
+    let counters = vec![(name.to_owned(), window())];
+    state.used(counters).await.expect("readable")[0]
+}
+
+#[test]
+fn a_bucket_is_full_at_first_and_fills_at_its_rate() {
+    let buckets = Buckets::new(100);
+    let own = bucket("a", 0.5, 3);
+    for _ in 0..3 {
+        assert_eq!(buckets.take(&own, SECOND), Ok(()));
+    }
+    assert_eq!(buckets.take(&own, SECOND), Err(Duration::from_secs(2)));
+    assert_eq!(buckets.take(&own, 2 * SECOND), Err(Duration::from_secs(1)));
+    assert_eq!(buckets.take(&own, 3 * SECOND), Ok(()));
+    assert_eq!(buckets.take(&own, 4 * SECOND), Err(Duration::from_secs(1)));
+    buckets.give_back(&own);
+    assert_eq!(buckets.take(&own, 4 * SECOND), Ok(()));
+    // However long it rests, it holds no more than its burst.
+    let later = 1_000_000 * SECOND;
+    let taken = (0..10).filter(|_| buckets.take(&own, later).is_ok()).count();
+    assert_eq!(taken, 3);
+    // Another limit of the same name is another bucket.
+    assert_eq!(buckets.take(&bucket("a", 0.5, 4), later), Ok(()));
+}
+
+#[test]
+fn the_slowest_and_the_fastest_buckets_count_exactly() {
+    let buckets = Buckets::new(100);
+    for (rate, burst) in [(0.001, 1_000_000), (1_000_000.0, 1), (3.0, 7)] {
+        let own = bucket("a", rate, burst);
+        let taken = (0..=burst).filter(|_| buckets.take(&own, 5).is_ok()).count();
+        assert_eq!(taken, burst as usize, "{rate}");
+    }
+}
+
+#[test]
+fn full_buckets_are_forgotten_before_others() {
+    let buckets = Buckets::new(shards::SHARDS * 4);
+    let drained = bucket("drained", 0.001, 1);
+    assert_eq!(buckets.take(&drained, 0), Ok(()));
+    // All of these are full again after a second.
+    for index in 0..10_000_u64 {
+        let one = bucket(&format!("client {index}"), 1.0, 1);
+        assert_eq!(buckets.take(&one, index * 2 * SECOND / 1000), Ok(()));
+    }
+    assert!(buckets.len() <= shards::SHARDS * 4, "{}", buckets.len());
+    assert!(buckets.take(&drained, 20 * SECOND).is_err(), "the drained bucket was forgotten");
+}
+
+#[test]
+fn buckets_are_bounded_where_none_is_full() {
+    let buckets = Buckets::new(1000);
+    for index in 0..20_000 {
+        assert_eq!(buckets.take(&bucket(&format!("client {index}"), 0.001, 1), 0), Ok(()));
+    }
+    assert!(buckets.len() <= 1000, "{}", buckets.len());
+}
+
+#[test]
+fn many_threads_share_one_bucket_and_one_quota_exactly() {
+    let (_folder, state) = opened();
+    let own = bucket("a", 0.001, 1000);
+    let begin = Barrier::new(4);
+    let count = |limit: Limit<'_>| {
+        begin.wait();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        (0..1000).filter(|_| runtime.block_on(state.take(&[limit])).is_ok()).count()
+    };
+    for limit in [Limit::Bucket(&own), quota("many", 1000)] {
+        let total: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| count(limit))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a count")).sum()
+        });
+        assert_eq!(total, 1000);
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_takes_nothing() {
+    let (_folder, state) = opened();
+    let (first, last) = (bucket("first", 0.001, 10), bucket("last", 0.001, 2));
+    let limits = [Limit::Bucket(&first), quota("q", 5), Limit::Bucket(&last)];
+    assert_eq!(state.take(&limits).await, Ok(()));
+    assert_eq!(state.take(&limits).await, Ok(()));
+    for _ in 0..20 {
+        let refusal = state.take(&limits).await.expect_err("the last is empty");
+        assert_eq!(refusal.limit, 2);
+        assert!(refusal.wait.is_some_and(|wait| wait > Duration::from_secs(900)));
+    }
+    assert_eq!(used(&state, "q").await, 2);
+    for _ in 0..3 {
+        assert_eq!(state.take(&limits[..2]).await, Ok(()));
+    }
+    let refusal = state.take(&limits).await.expect_err("the quota is used up");
+    assert_eq!(refusal, Refusal { limit: 1, wait: None });
+    // Five of the first bucket's ten are left.
+    for _ in 0..5 {
+        assert_eq!(state.take(&limits[..1]).await, Ok(()));
+    }
+    assert!(state.take(&limits[..1]).await.is_err());
+}
+
+#[tokio::test]
+async fn quotas_outlive_the_process_each_for_its_period() {
+    let (folder, state) = opened();
+    let other = Window { first: date!(2999 - 01 - 01), until: date!(2999 - 02 - 01) };
+    let later = Limit::Quota { name: "q", window: other, limit: None };
+    for _ in 0..3 {
+        assert_eq!(state.take(&[quota("q", 4)]).await, Ok(()));
+    }
+    assert_eq!(state.take(&[later]).await, Ok(()));
+    drop(state);
+    let state = State::open(folder.path()).expect("opens");
+    assert_eq!(used(&state, "q").await, 3);
+    assert_eq!(used(&state, "nobody").await, 0);
+    let later = state.used(vec![("q".to_owned(), other)]).await.expect("readable");
+    assert_eq!(later, [1]);
+    assert_eq!(state.take(&[quota("q", 4)]).await, Ok(()));
+    assert!(state.take(&[quota("q", 4)]).await.is_err());
+}
+
+#[tokio::test]
+async fn two_processes_count_into_one_file() {
+    let (folder, one) = opened();
+    let two = State::open(folder.path()).expect("opens");
+    for _ in 0..3 {
+        assert_eq!(one.take(&[quota("q", 10)]).await, Ok(()));
+        assert_eq!(two.take(&[quota("q", 10)]).await, Ok(()));
+    }
+    one.flush();
+    two.flush();
+    assert_eq!((used(&one, "q").await, used(&two, "q").await), (6, 6));
+    // Whoever writes learns what the others have counted.
+    while two.take(&[quota("q", 10)]).await.is_ok() {}
+    two.flush();
+    assert_eq!(one.take(&[quota("q", 11)]).await, Ok(()));
+    one.flush();
+    assert_eq!(used(&one, "q").await, 11);
+    assert!(one.take(&[quota("q", 11)]).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_counted_is_written_without_being_asked() {
+    let (folder, state) = opened();
+    assert_eq!(state.take(&[quota("q", 10)]).await, Ok(()));
+    let begun = std::time::Instant::now();
+    loop {
+        let file = file::File::open(folder.path()).expect("opens");
+        if file.used("q", window()).expect("readable") == 1 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is written");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("usage.sqlite");
+    std::fs::write(&path, "no database, but long enough to be taken for one ".repeat(100))
+        .expect("written");
+    let state = State::open(folder.path()).expect("opens");
+    assert_eq!(state.take(&[quota("q", 1)]).await, Ok(()));
+    assert_eq!(used(&state, "q").await, 1);
+    let names = std::fs::read_dir(folder.path()).expect("a folder");
+    let names: Vec<String> = names
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let aside = names.iter().filter(|name| name.starts_with("usage.sqlite.damaged-")).count();
+    assert_eq!(aside, 1, "{names:?}");
+}
+
+/// Any byte of the file may be wrong: it opens, or is set aside.
+#[tokio::test]
+async fn no_damage_is_more_than_an_error() {
+    let (folder, state) = opened();
+    for index in 0..50 {
+        let name = format!("key {index}");
+        assert_eq!(state.take(&[quota(&name, 10)]).await, Ok(()));
+    }
+    drop(state);
+    let path = folder.path().join("usage.sqlite");
+    let whole = std::fs::read(&path).expect("the file");
+    assert!(whole.len() > 4096, "{} bytes", whole.len());
+    for at in (0..whole.len()).step_by(97) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("usage.sqlite"), &damaged).expect("written");
+        if let Ok(state) = State::open(folder.path()) {
+            assert_eq!(state.take(&[quota("new", 10)]).await, Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_newer_file_and_a_folder_that_is_none_are_errors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("usage.sqlite");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.pragma_update(None, "user_version", 99).expect("written");
+    drop(connection);
+    let error = State::open(folder.path()).err().expect("newer").to_string();
+    assert!(error.contains("usage.sqlite") && error.contains("newer Mayfly"), "{error}");
+    assert!(State::open(&path.join("below")).is_err());
+}
+
+#[tokio::test]
+async fn values_last_for_their_time_and_within_their_space() {
+    let (_folder, state) = opened();
+    let values = state.values(10_000);
+    let (hour, value) = (Duration::from_secs(3600), bytes::Bytes::from_static(b"value"));
+    values.put(b"a", value.clone(), hour).await;
+    values.put(b"gone", value.clone(), Duration::ZERO).await;
+    assert_eq!(values.get(b"a").await, Some(value.clone()));
+    assert_eq!(values.get(b"gone").await, None);
+    assert_eq!(state.values(10_000).get(b"a").await, None, "spaces are apart");
+    values.put(b"a", bytes::Bytes::from_static(b"other"), hour).await;
+    assert_eq!(values.get(b"a").await.as_deref(), Some(&b"other"[..]));
+    values.forget(b"a").await;
+    assert_eq!(values.get(b"a").await, None);
+    values.put(b"a", value, hour).await;
+    values.put(b"a", bytes::Bytes::from(vec![0; 20_000]), hour).await;
+    assert!(values.get(b"a").await.is_none(), "neither the old value nor one that is too large");
+}
