@@ -17,13 +17,14 @@ use crate::{
     config::{
         ApiKind, AuthorizerConfig, AuthorizerKind, Config, FunctionName, HttpConfig,
         IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig, MappingExpression,
-        PayloadFormat, RouteConfig, StageConfig, ValidationConfig,
+        PayloadFormat, RouteConfig, StageConfig, ThrottleConfig, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
     state::{Bucket, State},
+    usage_plan::ApiKeys,
 };
 
 /// The account that events and ARNs name.
@@ -41,6 +42,10 @@ pub struct Gateway {
     pub clients: Arc<Clients>,
     /// What requests share.
     pub state: Arc<State>,
+    /// Who may send which API key.
+    pub api_keys: ApiKeys,
+    /// How often all routes together may be called.
+    pub account: Option<Bucket>,
     /// What mocks remember.
     pub mocks: Mocks,
     /// What answers where no route does.
@@ -103,6 +108,8 @@ pub struct Route {
     pub drop_in: bool,
     /// The method, where it is one.
     pub method: Option<Method>,
+    /// Whether a request needs an API key.
+    pub api_key_required: bool,
     /// How often it may be called, by stage.
     pub throttles: BTreeMap<String, Bucket>,
     /// Where its answers are kept, by stage.
@@ -210,6 +217,8 @@ impl Gateway {
                 let target = target(route, &mocks)?;
                 let mut own = Route::new(&route.key, target, route.timeout, false);
                 own.streams = streams(&route.integration, route.validation.as_deref());
+                own.api_key_required = route.api_key_required;
+                own.throttles = throttles(&config, &own.key, route.throttle);
                 own.validation.clone_from(&route.validation);
                 own.cache_key_parameters.clone_from(&route.cache_key_parameters);
                 own.authorizer = route.authorizer.as_ref().map(|config| {
@@ -239,7 +248,9 @@ impl Gateway {
             })
             .collect();
         for (_, route) in &mut routes {
-            route.throttles = throttles(&config, route);
+            if route.drop_in {
+                route.throttles = throttles(&config, &route.key, None);
+            }
             route.caches = route_caches(&config, route, &caches);
         }
         let router = Router::new(config.kind, routes);
@@ -253,7 +264,10 @@ impl Gateway {
             let route = Route::new(&key, target, config.limits.integration_timeout, false);
             Recording { route, recorder: old.map_or_else(new, Arc::clone) }
         });
-        Self { config, functions, router, clients, state, mocks, recording }
+        let account = config.account_throttle.as_ref();
+        let account = account.map(|throttle| Bucket::new("account", throttle));
+        let api_keys = ApiKeys::new(&config);
+        Self { config, functions, router, clients, state, api_keys, account, mocks, recording }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.
@@ -264,14 +278,18 @@ impl Gateway {
     }
 }
 
-/// A bucket for each stage that has one for this route: its own, else one as
-/// the stage has it.
-fn throttles(config: &Config, route: &Route) -> BTreeMap<String, Bucket> {
+/// A bucket for each stage that has one for this route: its own, else the
+/// route's `own` on every stage, else one as the stage has it.
+fn throttles(
+    config: &Config,
+    route: &str,
+    throttle: Option<ThrottleConfig>,
+) -> BTreeMap<String, Bucket> {
     let stages = config.stages.iter();
     let own = |(name, stage): (&String, &StageConfig)| {
-        let method = stage.methods.get(&route.key).and_then(|method| method.throttle);
-        let bucket = format!("stage:{name}:{}", route.key);
-        Some((name.clone(), Bucket::new(&bucket, &method.or(stage.throttle)?)))
+        let method = stage.methods.get(route).and_then(|method| method.throttle);
+        let throttle = method.or(throttle).or(stage.throttle)?;
+        Some((name.clone(), Bucket::new(&format!("stage:{name}:{route}"), &throttle)))
     };
     stages.filter_map(own).collect()
 }
@@ -353,6 +371,7 @@ impl Route {
                 RouteKey::Path(RouteMethod::Only(method), _) => Some(method.clone()),
                 _ => None,
             },
+            api_key_required: false,
             throttles: BTreeMap::new(),
             caches: BTreeMap::new(),
             cache_key_parameters: Vec::new(),

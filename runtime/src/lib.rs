@@ -27,6 +27,8 @@ pub mod cache;
 
 pub mod state;
 
+pub mod usage_plan;
+
 pub mod mapping;
 
 pub mod integration;

@@ -68,6 +68,7 @@ fn built(path: PathBuf) -> PathBuf {
 /// A folder with a configuration and handlers, as a user has it.
 pub struct Project {
     folder: TempDir,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Project {
@@ -81,7 +82,7 @@ impl Project {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("handlers")).expect("a folder");
-        Self { folder }
+        Self { folder, environment: Vec::new() }
     }
 
     /// A project with this gateway.toml.
@@ -89,6 +90,13 @@ impl Project {
         let project = Self::new();
         project.write_config(text);
         project
+    }
+
+    /// Sets a variable of the environment for whatever is started.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
     }
 
     /// Writes gateway.toml.
@@ -124,6 +132,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env_remove("MAYFLY_LOG")
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("the binary runs")
@@ -141,6 +150,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env_remove("MAYFLY_LOG")
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -11,17 +11,25 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, uri::Authority};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::Authority};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
 
-use crate::{gateway::FunctionState, integration::mock::Reset, reload::Shared};
+use crate::{
+    gateway::FunctionState,
+    integration::mock::Reset,
+    reload::Shared,
+    state::StateError,
+    usage_plan::{self, Usage},
+};
 
 /// Admin connections at once.
 const CONNECTIONS_MAX: usize = 64;
@@ -43,8 +51,8 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Re
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let response = answer(&shared, local, &request);
-                async move { Ok::<_, Infallible>(response) }
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(answer(&shared, local, &request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -57,7 +65,7 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Re
     }
 }
 
-fn answer<B>(
+async fn answer<B>(
     shared: &Shared,
     local: Option<SocketAddr>,
     request: &Request<B>,
@@ -71,7 +79,14 @@ fn answer<B>(
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/health") => response(StatusCode::OK, &health(shared)),
-        (_, "/health") => {
+        (&Method::GET | &Method::HEAD, "/usage") => match usage(shared, request.uri()).await {
+            Ok(usages) => response(StatusCode::OK, &json!({ "items": usages })),
+            Err(error) => {
+                tracing::error!("{error}");
+                message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+            }
+        },
+        (_, "/health" | "/usage") => {
             let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use GET");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
@@ -86,8 +101,30 @@ fn answer<B>(
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             response
         }
-        _ => message(StatusCode::NOT_FOUND, "there are GET /health and POST /mocks/reset"),
+        _ => message(
+            StatusCode::NOT_FOUND,
+            "there are GET /health, GET /usage and POST /mocks/reset",
+        ),
     }
+}
+
+/// What API keys have used; `?plan=` and `?key=` choose some by name.
+async fn usage(shared: &Shared, uri: &Uri) -> Result<Vec<Usage>, StateError> {
+    let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let asked: Vec<(&str, String)> = pairs
+        .map(|(name, value)| {
+            let value = value.replace('+', " ");
+            (name, percent_decode_str(&value).decode_utf8_lossy().into_owned())
+        })
+        .collect();
+    let asked = |name: &str| {
+        let found = asked.iter().find(|(own, _)| *own == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let gateway = shared.gateway.load_full();
+    let today = OffsetDateTime::now_utc().date();
+    let chosen = (asked("plan"), asked("key"));
+    usage_plan::usage(&gateway.config, &gateway.state, today, chosen).await
 }
 
 fn response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {

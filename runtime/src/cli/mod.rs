@@ -12,6 +12,7 @@ mod render;
 mod routes;
 mod serve;
 mod test;
+mod usage;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -75,6 +76,14 @@ Examples:
 
 Exits with 1 if the function fails; its error is printed as Lambda's Invoke answers it.")]
     Invoke(invoke::Arguments),
+    /// Shows what API keys have used of their usage plans
+    #[command(after_help = "\
+Examples:
+  mayfly usage                              every key of every plan, in the period of today
+  mayfly usage --plan basic --key partner --json
+
+Works whether a server runs or not; what one let through just now follows within a moment.")]
+    Usage(usage::Arguments),
     /// Tries a mapping template without a gateway
     #[command(after_help = "\
 Examples:
@@ -161,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Routes(arguments) => routes::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
+        Command::Usage(arguments) => usage::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),

@@ -30,6 +30,11 @@ pub static ROOT: Section = Section {
         "gateway_responses",
         "models",
         "authorizer",
+        "api_key_source",
+        "api_key",
+        "usage_plan",
+        "throttle",
+        "account",
         "stages",
         "limits",
         "pools",
@@ -75,6 +80,22 @@ pub static CACHE: Section =
     Section { title: "[stages.NAME] cache", keys: &["ttl_seconds", "capacity_bytes"] };
 
 pub static METHOD_CACHE: Section = Section { title: "a method's cache", keys: &["ttl_seconds"] };
+
+pub static ACCOUNT: Section = Section { title: "[account]", keys: &["throttle"] };
+
+pub static API_KEY: Section =
+    Section { title: "[[api_key]]", keys: &["name", "value", "value_env", "enabled"] };
+
+pub static USAGE_PLAN: Section = Section {
+    title: "[[usage_plan]]",
+    keys: &["name", "keys", "stages", "throttle", "quota", "methods"],
+};
+
+pub static QUOTA: Section =
+    Section { title: "a usage plan's quota", keys: &["limit", "period", "offset"] };
+
+pub static PLAN_METHOD: Section =
+    Section { title: "a method of a usage plan", keys: &["throttle"] };
 
 pub static THROTTLE: Section = Section { title: "a throttle", keys: &["rate", "burst"] };
 
@@ -139,6 +160,8 @@ pub static ROUTE: Section = Section {
         "required_parameters",
         "method_responses",
         "authorizer",
+        "api_key_required",
+        "throttle",
         "cache_key_parameters",
         "payload",
         "timeout_ms",
@@ -240,6 +263,11 @@ pub static SECTIONS: &[&Section] = &[
     &CORS,
     &STAGE,
     &METHOD,
+    &API_KEY,
+    &USAGE_PLAN,
+    &QUOTA,
+    &PLAN_METHOD,
+    &ACCOUNT,
     &THROTTLE,
     &CACHE,
     &METHOD_CACHE,
@@ -278,6 +306,11 @@ pub fn hint_for_unknown(section: &Section, key: &str) -> String {
         .collect();
     if std::ptr::eq(section, &ROUTE) && matches!(key, "method" | "path") {
         return "write both in one key: route = \"GET /path\"".to_owned();
+    }
+    // A word that only lacks its plural, or has one too many.
+    let plural = |one: &str, many: &str| many.strip_suffix('s') == Some(one);
+    if let Some(own) = section.keys.iter().find(|own| plural(key, own) || plural(own, key)) {
+        return format!("did you mean {own:?}?");
     }
     if !elsewhere.is_empty() {
         return format!("it belongs to {}", elsewhere.join(", or to "));

@@ -86,6 +86,14 @@ pub struct Config {
     pub seed: Option<u64>,
     /// Who may call a REST API.
     pub policy: Option<Policy>,
+    /// Who calls, by what they send.
+    pub api_keys: Vec<ApiKeyConfig>,
+    /// Where requests have their API keys.
+    pub api_key_source: ApiKeySource,
+    /// How often and how much those may call.
+    pub usage_plans: Vec<UsagePlanConfig>,
+    /// How often all routes together may be called.
+    pub account_throttle: Option<ThrottleConfig>,
     /// Content types whose bodies are bytes, not text.
     pub binary_media_types: BinaryMediaTypes,
     /// Answers of a REST API that have as many bytes are compressed.
@@ -219,6 +227,10 @@ pub struct RouteConfig {
     pub integration: IntegrationConfig,
     /// Who says who may call it.
     pub authorizer: Option<Arc<AuthorizerConfig>>,
+    /// Whether a request needs an API key that has a usage plan.
+    pub api_key_required: bool,
+    /// How often it may be called on each stage.
+    pub throttle: Option<ThrottleConfig>,
     /// What tells answers apart beside the path, where they are kept.
     pub cache_key_parameters: Vec<MappingExpression>,
     /// What a request has to have to get there.

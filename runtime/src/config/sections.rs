@@ -21,6 +21,7 @@ mod routes;
 mod server;
 mod tables;
 mod templates;
+mod usage_plans;
 
 use std::path::Path;
 
@@ -131,7 +132,12 @@ fn config(
 ) -> Config {
     let kind = api::kind(root).or(definition.map(|definition| definition.kind));
     let kind = kind.unwrap_or(ApiKind::Http);
-    let (stages, stage) = api::stages(root, kind, overrides);
+    let (mut stages, stage) = api::stages(root, kind, overrides);
+    if let Some(throttle) = usage_plans::throttle_of(root) {
+        for stage in stages.values_mut() {
+            stage.throttle.get_or_insert(throttle);
+        }
+    }
     let pools = server::pools(&root.table("pools", &POOLS));
     let limits = server::limits(&root.table("limits", &LIMITS));
     let tables = tables::tables(root);
@@ -141,17 +147,27 @@ fn config(
     let authorizers = authorizers::authorizers(root, kind);
     let theirs = definition.map(|definition| &definition.root);
     let both = || theirs.into_iter().chain([root]);
+    let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
+    let api_key_source = usage_plans::api_key_source(written("api_key_source"));
     // A definition's models are its own, as are those of gateway.toml.
     let routes = [root].into_iter().chain(theirs).flat_map(|root| {
         let models = models::Models::read(root, kind);
-        routes::routes(root, kind, limits.integration_timeout, &models, &collections, &authorizers)
+        let surroundings = routes::Surroundings {
+            kind,
+            timeout_default: limits.integration_timeout,
+            models: &models,
+            collections: &collections,
+            authorizers: &authorizers,
+            api_key_source,
+        };
+        routes::routes(root, &surroundings)
     });
     let routes: Vec<_> = routes.collect();
     let record = record::record(root, folders, &routes);
     api::check_methods(root, &routes);
     let name = api::name(root).or_else(|| definition?.name.map(str::to_owned));
-    let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
     let compression = written("minimum_compression_size");
+    let usage_plans = usage_plans::usage_plans(root, &stages);
     Config {
         file: None,
         files: Vec::new(),
@@ -165,6 +181,10 @@ fn config(
         policy: api::policy(written("policy"), kind),
         binary_media_types: api::binary_media_types(written("binary_media_types"), kind),
         minimum_compression_size: api::minimum_compression_size(compression, kind),
+        api_keys: usage_plans::api_keys(root),
+        api_key_source,
+        usage_plans,
+        account_throttle: usage_plans::account(root),
         seed: root.take("seed").and_then(|value| value.integer(0..=i64::MAX as u64, "")),
         cors: cors::cors(written("cors")),
         gateway_responses: both()

@@ -56,6 +56,13 @@ pub struct UsagePlanConfig {
     pub methods: BTreeMap<String, ThrottleConfig>,
 }
 
+impl UsagePlanConfig {
+    /// Whether it holds for a stage.
+    pub fn is_of(&self, stage: &str) -> bool {
+        self.stages.as_ref().is_none_or(|stages| stages.contains(stage))
+    }
+}
+
 /// A usage plan's `quota`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaConfig {

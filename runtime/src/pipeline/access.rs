@@ -95,6 +95,8 @@ fn known(name: &str, about: &About<'_>, course: &Course<'_>) -> Option<String> {
             let Target::Function { .. } = about.route?.target else { return None };
             integration.map(|_| about.exchange.id.to_string())
         }
+        // Its id is there to tell whose it was.
+        "identity.apiKey" => about.exchange.api_key.get().map(|_| "***".to_owned()),
         "routeKey" if kind == ApiKind::Http => about.route.map(|route| route.key.clone()),
         _ => None,
     }

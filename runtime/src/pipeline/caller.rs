@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::policy::Authorization;
+use crate::{config::Secret, policy::Authorization};
 
 /// A caller whom an authorizer knows.
 #[derive(Debug)]
@@ -14,6 +14,13 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The API key that the authorizer tells.
+    pub fn usage_identifier_key(&self) -> Option<&Secret> {
+        match self {
+            Self::Lambda(authorization) => authorization.usage_identifier_key.as_ref(),
+        }
+    }
+
     /// `requestContext.authorizer` of events of the format 1.0, and
     /// `$context.authorizer`.
     pub fn v1(&self) -> Value {

@@ -102,9 +102,25 @@ pub enum GatewayError {
     /// The payload is too long for the function.
     #[error("{0}")]
     PayloadTooLarge(String),
-    /// The stage's throttle lets nothing through for this long.
-    #[error("throttled by the stage for {0:?}")]
-    TooManyRequests(Duration),
+    /// The route wants an API key of a usage plan.
+    #[error("{0}")]
+    InvalidApiKey(String),
+    /// A throttle lets nothing through for a while.
+    #[error("throttled by {by}, for {wait:?}")]
+    TooManyRequests {
+        /// Which.
+        by: String,
+        /// How long.
+        wait: Duration,
+    },
+    /// The caller's quota is used up.
+    #[error("the quota is used up: {by}")]
+    QuotaExceeded {
+        /// Whose.
+        by: String,
+        /// How long until the next period.
+        wait: Duration,
+    },
     /// Too much is running already.
     #[error("{0}")]
     Throttled(String),
@@ -180,6 +196,10 @@ impl GatewayError {
                 (S::INTERNAL_SERVER_ERROR, "Internal Server Error", "")
             }
             (Self::AccessDenied(_), _) => (S::FORBIDDEN, "Forbidden", "AccessDeniedException"),
+            (Self::InvalidApiKey(_), _) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
+            (Self::QuotaExceeded { .. }, _) => {
+                (S::TOO_MANY_REQUESTS, "Limit Exceeded", "LimitExceededException")
+            }
             (Self::NoStage, Rest) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
             (Self::NoRoute | Self::NoStage, Http) => (S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
@@ -231,7 +251,7 @@ impl GatewayError {
             (Self::IntegrationTimeout(_), _) => {
                 (S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
             }
-            (Self::Throttled(_) | Self::TooManyRequests(_), _) => {
+            (Self::Throttled(_) | Self::TooManyRequests { .. }, _) => {
                 (S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
             }
         }
@@ -255,7 +275,9 @@ impl GatewayError {
             Self::Mapping(_) => "API_CONFIGURATION_ERROR",
             Self::Integration(_) | Self::Malformed(_) | Self::Upstream(_) => "INTEGRATION_FAILURE",
             Self::IntegrationTimeout(_) => "INTEGRATION_TIMEOUT",
-            Self::Throttled(_) | Self::TooManyRequests(_) => "THROTTLED",
+            Self::Throttled(_) | Self::TooManyRequests { .. } => "THROTTLED",
+            Self::InvalidApiKey(_) => "INVALID_API_KEY",
+            Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::NoStage
             | Self::BadRequest(_)
             | Self::BodyBroken(_)
@@ -331,7 +353,7 @@ impl GatewayError {
         if kind == ApiKind::Rest && !exception.is_empty() {
             headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
         }
-        if let Self::TooManyRequests(wait) = self {
+        if let Self::TooManyRequests { wait, .. } | Self::QuotaExceeded { wait, .. } = self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         // The rest of such a request cannot be told from the next one.

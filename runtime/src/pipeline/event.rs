@@ -201,6 +201,10 @@ struct ContextV1<'r> {
 struct IdentityV1<'r> {
     access_key: (),
     account_id: (),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Option<&'r str>,
     caller: (),
     cognito_authentication_provider: (),
     cognito_authentication_type: (),
@@ -231,6 +235,8 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
         identity: IdentityV1 {
             access_key: (),
             account_id: (),
+            api_key: about.exchange.api_key.get().map(|key| key.value.reveal()),
+            api_key_id: about.exchange.api_key.get().map(|key| key.id.as_str()),
             caller: (),
             cognito_authentication_provider: (),
             cognito_authentication_type: (),

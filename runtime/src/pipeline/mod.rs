@@ -27,6 +27,7 @@ mod method_request;
 mod resource_policy;
 mod stage;
 mod trace;
+mod usage_plan;
 mod validation;
 
 use std::{
@@ -48,7 +49,7 @@ use crate::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
-    state::Limit,
+    usage_plan::ApiKey,
 };
 use caller::Caller;
 use error::GatewayError;
@@ -89,6 +90,8 @@ pub struct Exchange<'g> {
     pub path: Option<&'g str>,
     /// Who calls, where the route has an authorizer.
     pub caller: OnceLock<Caller>,
+    /// The caller's API key, where the route asks for one.
+    pub api_key: OnceLock<Arc<ApiKey>>,
 }
 
 impl<'g> Exchange<'g> {
@@ -106,7 +109,16 @@ impl<'g> Exchange<'g> {
             .get(TRACE_ID)
             .and_then(|value| value.to_str().ok())
             .map_or_else(|| trace_id(id, time), str::to_owned);
-        Self { id, request_id, time, trace_id, stage, path, caller: OnceLock::new() }
+        Self {
+            id,
+            request_id,
+            time,
+            trace_id,
+            stage,
+            path,
+            caller: OnceLock::new(),
+            api_key: OnceLock::new(),
+        }
     }
 }
 
@@ -233,17 +245,10 @@ where
     let About { gateway, connection, exchange, .. } = *about;
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
-    if let Some(throttle) = matched.route.throttles.get(exchange.stage.name) {
-        let limits = [Limit::Bucket(throttle)];
-        gateway
-            .state
-            .take(&limits)
-            .await
-            .map_err(|refusal| GatewayError::TooManyRequests(refusal.wait.unwrap_or_default()))?;
-    }
     let is_authorized = matched.route.authorizer.is_some();
     resource_policy::check(about, is_authorized)?;
     trace.matched(&matched, &exchange.stage);
+    usage_plan::admit(about, matched.route, trace).await?;
     // What is looked at, or kept, is read.
     let is_kept = matched.route.caches.contains_key(exchange.stage.name);
     let streams = matched.route.streams && !is_kept && !matches!(trace, Trace::On(_));
@@ -251,6 +256,7 @@ where
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
     trace.method_request(&request);
     authorizer::authorize(&request, trace).await?;
+    usage_plan::admit_authorized(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);
     let response = match cached::of(&request) {

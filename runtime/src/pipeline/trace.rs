@@ -1,14 +1,14 @@
 //! What each stage of one request saw, for `mayfly test` and for execution
 //! logs. Off, it costs a comparison.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
 
 use super::{Exchange, Matched, content, method_request::MethodRequest, stage::Stage};
 use crate::{
-    config::LoggingLevel,
+    config::{LoggingLevel, Secret},
     integration::{AnswerBody, IntegrationAnswer, IntegrationRequest, mock},
     telemetry,
 };
@@ -49,16 +49,21 @@ pub enum Trace {
         request_id: String,
         /// Whether bodies are in it.
         bodies: bool,
+        /// What must not be in it, wherever it stands.
+        secret: Option<Secret>,
     },
 }
 
 /// How much of a step is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detail {
+pub(super) enum Detail<'s> {
     /// Everything, to the one who made the request.
     Whole,
     /// The beginning of bodies, no secrets.
-    Logged,
+    Logged {
+        /// One that may stand anywhere.
+        secret: Option<&'s str>,
+    },
     /// No bodies, no secrets.
     Heads,
 }
@@ -70,17 +75,26 @@ impl Trace {
             return Self::Off;
         }
         let bodies = exchange.stage.config.is_some_and(|config| config.data_trace);
-        Self::Log { request_id: exchange.request_id.clone(), bodies }
+        Self::Log { request_id: exchange.request_id.clone(), bodies, secret: None }
     }
 
-    pub(super) fn note(&mut self, stage: &'static str, text: impl FnOnce(Detail) -> String) {
+    pub(super) fn note(&mut self, stage: &'static str, text: impl FnOnce(Detail<'_>) -> String) {
         match self {
             Self::Off => {}
             Self::On(steps) => steps.push(Step { stage, text: text(Detail::Whole) }),
-            Self::Log { request_id, bodies } => {
-                let detail = if *bodies { Detail::Logged } else { Detail::Heads };
-                telemetry::step(request_id, stage, &text(detail));
+            Self::Log { request_id, bodies, secret } => {
+                let secret = secret.as_ref().map(Secret::reveal);
+                let text = text(if *bodies { Detail::Logged { secret } } else { Detail::Heads });
+                telemetry::step(request_id, stage, &masked(&text, secret));
             }
+        }
+    }
+
+    /// Keeps a caller's secret out of the log from now on: events and
+    /// templates may have it anywhere.
+    pub(super) fn mask(&mut self, value: &Secret) {
+        if let Self::Log { secret, .. } = self {
+            *secret = Some(value.clone());
         }
     }
 
@@ -166,22 +180,24 @@ impl Trace {
     }
 }
 
-fn headers(headers: &HeaderMap, detail: Detail) -> String {
+fn headers(headers: &HeaderMap, detail: Detail<'_>) -> String {
     headers
         .iter()
         .map(|(name, value)| match detail {
-            Detail::Logged | Detail::Heads if SECRETS.contains(name) => format!("\n{name}: ***"),
+            Detail::Logged { .. } | Detail::Heads if SECRETS.contains(name) => {
+                format!("\n{name}: ***")
+            }
             _ => format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())),
         })
         .collect()
 }
 
-fn answer_body(answer: &AnswerBody, detail: Detail) -> String {
+fn answer_body(answer: &AnswerBody, detail: Detail<'_>) -> String {
     let passes = || "\n\n(a body that is passed on as it comes)".to_owned();
     answer.whole().map_or_else(passes, |bytes| body(bytes, detail))
 }
 
-fn body(bytes: &Bytes, detail: Detail) -> String {
+fn body(bytes: &Bytes, detail: Detail<'_>) -> String {
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => String::new(),
         Ok(_) if detail == Detail::Heads => format!("\n\n({} bytes)", bytes.len()),
@@ -190,17 +206,30 @@ fn body(bytes: &Bytes, detail: Detail) -> String {
     }
 }
 
-fn payload(json: &str, detail: Detail) -> String {
+fn payload(json: &str, detail: Detail<'_>) -> String {
     match detail {
         Detail::Whole => pretty(json),
-        Detail::Logged => shortened(json, detail),
+        Detail::Logged { .. } => shortened(json, detail),
         Detail::Heads => format!("({} bytes)", json.len()),
     }
 }
 
-fn shortened(text: &str, detail: Detail) -> String {
+/// The text without the secret.
+fn masked<'t>(text: &'t str, secret: Option<&str>) -> Cow<'t, str> {
+    match secret {
+        Some(secret) if text.contains(secret) => text.replace(secret, "***").into(),
+        _ => text.into(),
+    }
+}
+
+fn shortened(text: &str, detail: Detail<'_>) -> String {
+    // Not even a part of it is left where the text ends.
+    let text = match detail {
+        Detail::Logged { secret } => masked(text, secret),
+        _ => text.into(),
+    };
     if detail == Detail::Whole || text.len() <= LOGGED_BYTES_MAX {
-        return text.to_owned();
+        return text.into_owned();
     }
     let shown = &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)];
     format!("{shown}[truncated, {} bytes]", text.len())

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{Call, Decision, Policy};
+use crate::config::Secret;
 
 /// What an authorizer said of a caller.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Authorization {
     pub principal: Option<String>,
     /// What it says about them.
     pub context: Map<String, Value>,
+    /// The API key whose usage plan counts.
+    pub usage_identifier_key: Option<Secret>,
     verdict: Verdict,
     /// How long its text is, in bytes.
     pub size: usize,
@@ -55,7 +58,9 @@ impl Authorization {
                 Verdict::Policy(policy.map_err(|why| format!("its policyDocument: {why}"))?)
             }
         };
-        Ok(Self { principal, context, verdict, size: text.len() })
+        let key = answer["usageIdentifierKey"].as_str();
+        let usage_identifier_key = key.map(|key| Secret::new(key.to_owned()));
+        Ok(Self { principal, context, usage_identifier_key, verdict, size: text.len() })
     }
 
     /// Whether the caller may make this call.

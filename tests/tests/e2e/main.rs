@@ -26,3 +26,4 @@ mod samples;
 mod sandbox;
 mod server;
 mod stages;
+mod usage_plans;

@@ -2,8 +2,8 @@
 //! of all that is not served.
 
 use super::{
-    Definition, Secured, array, integration::Answerer, operation::Operation, reference, string,
-    table,
+    Definition, Secured, api_key, array, integration::Answerer, operation::Operation, reference,
+    string, table,
 };
 use crate::config::{
     ApiKind,
@@ -20,8 +20,7 @@ const WITHOUT_EFFECT: [&str; 3] = [
 ];
 
 /// What the lack of an extension means.
-const MEANINGS: [(&str, &str); 6] = [
-    ("x-amazon-apigateway-api-key-source", "keys are not asked for: anyone may call"),
+const MEANINGS: [(&str, &str); 5] = [
     ("x-amazon-apigateway-auth", "nobody is authorized: anyone may call"),
     ("x-amazon-apigateway-authorizer", "nobody is authorized: anyone may call"),
     ("x-amazon-apigateway-authtype", "nobody is authorized: anyone may call"),
@@ -202,15 +201,14 @@ pub struct Asked {
 }
 
 /// Notes what an operation asks for.
-pub fn note(secured: &mut Secured, definition: &Definition<'_>, operation: &Operation<'_>) {
-    let given = operation.node.get("security").or_else(|| definition.top("security"));
-    let alternatives = given.map_or(&[][..], Node::items);
-    let open = |alternative: &Node| alternative.entries().is_none_or(|own| own.is_empty());
-    if alternatives.iter().any(open) {
-        return;
-    }
-    for (scheme, member) in alternatives.iter().filter_map(Node::entries).flatten() {
+pub fn note<'d>(secured: &mut Secured, definition: &Definition<'d>, operation: &Operation<'d>) {
+    for (scheme, member) in
+        operation.alternatives(definition).iter().filter_map(Node::entries).flatten()
+    {
         definition.spend(1, 0);
+        if api_key::is_api_key(definition, scheme) {
+            continue;
+        }
         match secured.get_mut(scheme) {
             Some(asked) => asked.others += 1,
             None => {

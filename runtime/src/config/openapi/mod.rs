@@ -6,6 +6,7 @@
 //! What is not served is never passed over in silence: it is a warning with
 //! its place, and an operation that could only be served in part is left out.
 
+mod api_key;
 mod arn;
 mod document;
 mod extensions;
@@ -101,6 +102,7 @@ pub fn translate(
     };
     let operations = operation::routes(&definition);
     put("route", Some(operations.routes));
+    put("api_key_source", api_key::source(&definition));
     put("models", definition.models());
     put("gateway_responses", extensions::gateway_responses(&definition));
     put("cors", extensions::cors(&definition));

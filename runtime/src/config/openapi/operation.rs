@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::{Definition, Secured, array, extensions, integration::Answer, string, table};
+use super::{Definition, Secured, api_key, array, extensions, integration::Answer, string, table};
 use crate::{
     config::{
         ApiKind,
-        tree::{Member, Node},
+        tree::{Data, Member, Node},
     },
     router::RouteKey,
 };
@@ -27,6 +27,17 @@ pub struct Operation<'d> {
     pub node: &'d Node,
     /// Its parameters and those of its path.
     pub parameters: Vec<&'d Node>,
+}
+
+impl<'d> Operation<'d> {
+    /// The security that it asks for; none where one of the alternatives is
+    /// to ask for nothing.
+    pub fn alternatives(&self, definition: &Definition<'d>) -> &'d [Node] {
+        let given = self.node.get("security").or_else(|| definition.top("security"));
+        let alternatives = given.map_or(&[][..], Node::items);
+        let open = |alternative: &Node| alternative.entries().is_none_or(|own| own.is_empty());
+        if alternatives.iter().any(open) { &[] } else { alternatives }
+    }
 }
 
 /// All routes, and what they ask for in vain.
@@ -152,6 +163,10 @@ fn route<'d>(definition: &Definition<'d>, operation: &Operation<'d>) -> Option<V
         Answer::None => return None,
     };
     entries.extend(definition.validation(operation));
+    if api_key::is_required(definition, operation) {
+        let at = operation.at;
+        entries.push(("api_key_required", Node { at, data: Data::Boolean(true) }));
+    }
     Some(entries)
 }
 

@@ -411,7 +411,7 @@ paths:
 fn what_is_not_served_is_named_with_its_place() {
     let outcome = translate(
         "openapi: 3.0.1
-x-amazon-apigateway-api-key-source: HEADER
+x-amazon-apigateway-endpoint-configuration: {}
 x-amazon-apigateway-documentation: {}
 security: [{ key: [] }]
 paths:
@@ -459,7 +459,7 @@ components:
     assert_eq!(
         outcome.warnings,
         [
-            "api:2:1: x-amazon-apigateway-api-key-source is not served\n  hint: keys are not asked for: anyone may call".to_owned(),
+            "api:2:1: x-amazon-apigateway-endpoint-configuration is not served\n  hint: the API is where Mayfly listens".to_owned(),
             "api:4:14: security \"key\" is not enforced: anyone may call PUT /a and 2 more operations\n  hint: do not let strangers reach this address".to_owned(),
             "api:10:5: trace /a is left out: no such method\n  hint: API Gateway routes GET, POST, PUT, PATCH, DELETE, HEAD and OPTIONS".to_owned(),
             "api:12:5: GET /a{b} is left out: the segment \"a{b}\" of \"/a{b}\" has a brace inside\n  hint: a segment is text, \"{name}\" or, last, \"{name+}\"".to_owned(),
@@ -473,6 +473,43 @@ components:
             format!("api:33:26: x-amazon-apigateway-authtype is not served{open}"),
         ]
     );
+}
+
+#[test]
+fn api_keys_are_asked_for() {
+    let operations = "paths:
+  /inherited: { get: {} }
+  /open: { get: { security: [] } }
+  /optional: { get: { security: [{ key: [] }, {}] } }
+  /both: { get: { security: [{ key: [], token: [] }] } }
+  /other: { get: { security: [{ query: [] }] } }
+security: [{ key: [] }]
+";
+    let schemes = "key: { type: apiKey, name: X-Api-Key, in: header }
+    query: { type: apiKey, name: x-api-key, in: query }
+    token: { type: apiKey, name: x-api-key, in: header, x-amazon-apigateway-authtype: custom }
+";
+    let three = format!(
+        "openapi: 3.0.1\nx-amazon-apigateway-api-key-source: AUTHORIZER\n{operations}components:\n  securitySchemes:\n    {schemes}"
+    );
+    let two = format!("swagger: '2.0'\n{operations}securityDefinitions:\n    {schemes}");
+    for text in [&three, &two] {
+        let outcome = translate(text);
+        assert_eq!(outcome.problems, [""; 0]);
+        let required: Vec<&str> = outcome.root["route"]
+            .as_array()
+            .expect("routes")
+            .iter()
+            .filter(|route| route["api_key_required"] == true)
+            .filter_map(|route| route["route"].as_str())
+            .collect();
+        assert_eq!(required, ["GET /inherited", "GET /both"]);
+        let unserved: Vec<&String> =
+            outcome.warnings.iter().filter(|line| line.contains("is not enforced")).collect();
+        assert_eq!(unserved.len(), 2, "{unserved:?}");
+    }
+    assert_eq!(translate(&three).root["api_key_source"], "authorizer");
+    assert_eq!(translate(&two).root.get("api_key_source"), None);
 }
 
 #[test]

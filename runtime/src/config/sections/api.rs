@@ -1,13 +1,16 @@
 //! The API itself: its name, its kind and its stages.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use super::templates::is_content_type;
+use super::{
+    templates::is_content_type,
+    usage_plans::{named_routes, throttle_of},
+};
 use crate::{
     config::{
         AccessLogFormat, ApiKind, BinaryMediaTypes, CacheConfig, CanaryConfig, LoggingLevel,
-        MethodConfig, Overrides, RouteConfig, StageConfig, ThrottleConfig,
-        keys::{CACHE, CANARY, METHOD, METHOD_CACHE, ROUTE, STAGE, THROTTLE, closest},
+        MethodConfig, Overrides, RouteConfig, StageConfig,
+        keys::{CACHE, CANARY, METHOD, METHOD_CACHE, ROUTE, STAGE, closest},
         read::{Entry, Table, Value},
         tree::Data,
     },
@@ -23,11 +26,6 @@ const TTL_SECONDS_MAX: u64 = 3600;
 /// What a stage's cache holds, in bytes: API Gateway's smallest, and its largest.
 const CACHE_BYTES: u64 = 512 * 1024 * 1024;
 const CACHE_BYTES_MAX: u64 = 237 * 1024 * 1024 * 1024;
-
-/// Requests a second and at once that a throttle may allow.
-const RATE_MIN: f64 = 0.001;
-const RATE_MAX: f64 = 1_000_000.0;
-const BURST_MAX: u32 = 1_000_000;
 /// The service's bound.
 const COMPRESSION_BYTES_MAX: u64 = 10_485_760;
 
@@ -181,7 +179,7 @@ fn stage(entry: &Entry<'_>, kind: ApiKind) -> StageConfig {
         logging,
         data_trace,
         access_log: access_log(&table),
-        throttle: table.take("throttle").and_then(|value| throttle(&value)),
+        throttle: throttle_of(&table),
         cache: table.take("cache").and_then(|value| cache(&value, kind)),
         methods: methods(&table, kind),
         canary: table.take("canary").and_then(|value| canary(&value)),
@@ -221,27 +219,13 @@ fn methods(stage: &Table<'_>, kind: ApiKind) -> BTreeMap<String, MethodConfig> {
                 }
             }
         });
-        let throttle = table.take("throttle").and_then(|given| throttle(&given));
+        let throttle = throttle_of(&table);
         Some((name.text.to_owned(), MethodConfig { throttle, cache_ttl: cache }))
     };
     stage.entries("methods", hint).into_iter().filter_map(read).collect()
 }
 
-fn throttle(value: &Value<'_>) -> Option<ThrottleConfig> {
-    let table = value.table(&THROTTLE)?;
-    for key in ["rate", "burst"] {
-        if table.take(key).is_none() {
-            let message = format!("{} has no {key}", value.path);
-            value.problem(message, "write { rate = 100, burst = 200 }: a second, and at once");
-        }
-    }
-    let rate = table.take("rate").and_then(|value| value.number(RATE_MIN..=RATE_MAX));
-    let burst = table.take("burst").and_then(|value| value.integer(1..=u64::from(BURST_MAX), ""));
-    let burst = NonZeroU32::new(u32::try_from(burst?).ok()?)?;
-    Some(ThrottleConfig { rate: rate?, burst })
-}
-
-/// Methods of stages have to be routes.
+/// Methods of stages and of usage plans have to be routes.
 pub fn check_methods(root: &Table<'_>, routes: &[RouteConfig]) {
     let mut keys: Vec<String> = routes.iter().map(|route| route.key.to_string()).collect();
     // Those that are invalid have been reported where they stand.
@@ -250,17 +234,18 @@ pub fn check_methods(root: &Table<'_>, routes: &[RouteConfig]) {
     let written = written.iter().filter_map(|route| route.table(&ROUTE)?.string("route"));
     keys.extend(written.map(|text| text.text.to_owned()));
     let known: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut named = named_routes(root);
     for stage in root.entries("stages", "") {
         let Some(table) = stage.value.table(&STAGE) else { continue };
-        let methods = table.entries("methods", "");
-        for Entry { name, .. } in methods.iter().filter(|entry| !known.contains(&entry.name.text)) {
-            let hint = match closest(name.text, &known) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => "write the route as [[route]] has it".to_owned(),
-            };
-            let message = format!("there is no route {:?}", name.text);
-            root.source.problem(name.at, message, hint);
-        }
+        named.extend(table.entries("methods", "").into_iter().map(|entry| entry.name));
+    }
+    for name in named.iter().filter(|name| !known.contains(&name.text)) {
+        let hint = match closest(name.text, &known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "write the route as [[route]] has it".to_owned(),
+        };
+        let message = format!("there is no route {:?}", name.text);
+        root.source.problem(name.at, message, hint);
     }
 }
 

@@ -163,11 +163,21 @@ fn variable(value: &Value<'_>) -> Option<String> {
         }
         return None;
     };
-    match std::env::var(source.text) {
+    environment_variable(value, source)
+}
+
+/// The value of a variable of the gateway's own environment.
+pub fn environment_variable(value: &Value<'_>, name: Text<'_>) -> Option<String> {
+    match std::env::var(name.text) {
         Ok(found) => Some(found),
         Err(error) => {
-            let message = format!("{}: the variable {:?}: {error}", value.path, source.text);
-            table.source.problem(source.at, message, "set it where mayfly is started");
+            // Of one that is not UTF-8 the error shows what it holds.
+            let why = match error {
+                std::env::VarError::NotPresent => "is not set",
+                std::env::VarError::NotUnicode(_) => "is not UTF-8",
+            };
+            let message = format!("{}: the variable {:?} {why}", value.path, name.text);
+            value.source.problem(name.at, message, "set it where mayfly is started");
             None
         }
     }

@@ -12,11 +12,12 @@ use super::{
     authorizers::{self, Authorizers},
     models::{Models, parameter},
     templates::header_name,
+    usage_plans::throttle_of,
 };
 use crate::{
     config::{
-        ApiKind, CollectionConfig, FunctionName, IntegrationConfig, MappingExpression,
-        PayloadFormat, RequestParameter, RouteConfig,
+        ApiKeySource, ApiKind, CollectionConfig, FunctionName, IntegrationConfig,
+        MappingExpression, PayloadFormat, RequestParameter, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         tree::Data,
@@ -36,14 +37,18 @@ pub const FRAMING: [HeaderName; 5] = [
     header::TRAILER,
 ];
 
-pub fn routes(
-    root: &Table<'_>,
-    kind: ApiKind,
-    timeout_default: Duration,
-    models: &Models,
-    collections: &BTreeMap<String, CollectionConfig>,
-    authorizers: &Authorizers,
-) -> Vec<RouteConfig> {
+/// What routes are read against.
+pub struct Surroundings<'s> {
+    pub kind: ApiKind,
+    pub timeout_default: Duration,
+    pub models: &'s Models,
+    pub collections: &'s BTreeMap<String, CollectionConfig>,
+    pub authorizers: &'s Authorizers,
+    pub api_key_source: ApiKeySource,
+}
+
+pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteConfig> {
+    let Surroundings { kind, models, collections, authorizers, .. } = *surroundings;
     let Some(given) = root.take("route") else { return Vec::new() };
     if matches!(given.value, Data::Table(_)) {
         given.problem("[route] is one table", "routes are a list: write [[route]]");
@@ -56,11 +61,14 @@ pub fn routes(
         let at = table.key_at("route");
         let (line, _) = root.source.place(at);
         let key = route_key(&table, kind);
-        let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout_default);
+        let timeout = surroundings.timeout_default;
+        let timeout = table.milliseconds("timeout_ms", 1..=ROUTE_MS_MAX, "", timeout);
         let integration = integration(&table, key.as_ref(), kind, collections);
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let authorizer = authorizers::of_route(&table, authorizers);
+        let api_key_required = api_key_required(&table, surroundings.api_key_source);
+        let throttle = throttle_of(&table);
         let cache_key_parameters = cache_key_parameters(&table, key.as_ref(), kind);
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
@@ -73,6 +81,8 @@ pub fn routes(
                 key,
                 integration,
                 authorizer,
+                api_key_required,
+                throttle,
                 cache_key_parameters,
                 validation,
                 timeout,
@@ -81,6 +91,16 @@ pub fn routes(
         }
     }
     routes
+}
+
+fn api_key_required(table: &Table<'_>, source: ApiKeySource) -> bool {
+    let required = table.boolean("api_key_required", false);
+    if required && source == ApiKeySource::Authorizer && table.take("authorizer").is_none() {
+        let message = "api_key_source is the authorizer, but this route has none";
+        let hint = "write authorizer = \"NAME\", or api_key_source = \"header\"";
+        table.source.problem(table.key_at("api_key_required"), message, hint);
+    }
+    required
 }
 
 fn route_key(table: &Table<'_>, kind: ApiKind) -> Option<RouteKey> {

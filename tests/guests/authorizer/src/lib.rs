@@ -35,6 +35,9 @@ impl Guest for Authorizer {
             },
             "context": { "call": context.request_id, "number": 5, "flag": true, "event": text },
         });
+        if what.ends_with("-key") {
+            answer["usageIdentifierKey"] = token.split(':').nth(1).into();
+        }
         match what {
             "unauthorized" => return Err(failed("Unauthorized")),
             "fail" => return Err(failed("asked to fail")),
@@ -44,6 +47,7 @@ impl Guest for Authorizer {
             "simple-yes" => {
                 answer = json!({ "isAuthorized": true, "context": { "list": [1, "2"] } });
             }
+            "simple-key" => answer["isAuthorized"] = true.into(),
             "simple-no" => answer = json!({ "isAuthorized": false }),
             "broken" => answer["policyDocument"]["Statement"][0]["Effect"] = json!("Maybe"),
             _ => {}

@@ -1,0 +1,108 @@
+//! `mayfly usage`.
+
+use std::{io::Write as _, path::PathBuf};
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::{ConfigArguments, Failure, runtime};
+use crate::{
+    config::{Config, Problem},
+    state::State,
+    usage_plan::{Usage, usage},
+};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only this usage plan
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<String>,
+    /// Only this API key, by its name
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// Prints JSON, as GET /usage of the admin API answers it
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArguments,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let config = config(arguments)?;
+    let state = State::open(&config.server.data)?;
+    let chosen = (arguments.plan.as_deref(), arguments.key.as_deref());
+    let today = OffsetDateTime::now_utc().date();
+    let usages = runtime()?.block_on(usage(&config, &state, today, chosen))?;
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{:#}", json!({ "items": usages }))?;
+    } else {
+        table(&mut out, &usages)?;
+    }
+    Ok(())
+}
+
+/// What a configuration says of usage plans. Something else that is wrong with
+/// it does not matter: whoever asks may not have the server's environment.
+fn config(arguments: &Arguments) -> Result<Config, Failure> {
+    let config = match arguments.config.source(None)?.load() {
+        Ok(config) => config,
+        Err(invalid) if invalid.partial.usage_plans.is_empty() => {
+            return Err(Failure::Problems(invalid.problems));
+        }
+        Err(invalid) => {
+            for problem in &invalid.problems {
+                eprintln!("warning: {problem}");
+            }
+            invalid.partial
+        }
+    };
+    let plans: Vec<&str> = config.usage_plans.iter().map(|plan| plan.name.as_str()).collect();
+    let keys = config.usage_plans.iter().flat_map(|plan| &plan.keys);
+    let keys: Vec<&str> = keys.map(String::as_str).collect();
+    let asked = [
+        ("--plan", "usage plan", &arguments.plan, plans),
+        ("--key", "API key of a usage plan", &arguments.key, keys),
+    ];
+    let unknown = asked.into_iter().filter_map(|(flag, what, asked, mut known)| {
+        let asked = asked.as_deref().filter(|asked| !known.contains(asked))?;
+        known.sort_unstable();
+        known.dedup();
+        Some(Problem {
+            file: PathBuf::from("command line"),
+            place: None,
+            message: format!("{flag}: there is no {what} {asked:?}"),
+            hint: Some(match known.is_empty() {
+                true => "write [[usage_plan]] and [[api_key]]".to_owned(),
+                false => format!("there are {}", known.join(", ")),
+            }),
+        })
+    });
+    let unknown: Vec<Problem> = unknown.collect();
+    if unknown.is_empty() { Ok(config) } else { Err(Failure::Problems(unknown)) }
+}
+
+fn table(out: &mut impl std::io::Write, usages: &[Usage]) -> std::io::Result<()> {
+    let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
+    let mut rows = vec![["PLAN", "KEY", "PERIOD", "USED", "REMAINING", "LIMIT"].map(str::to_owned)];
+    rows.extend(usages.iter().map(|usage| {
+        [
+            usage.plan.clone(),
+            usage.key.clone(),
+            format!("{} {}", usage.period, usage.start_date),
+            usage.used.to_string(),
+            number(usage.remaining),
+            number(usage.limit),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    for [plan, key, period, used, remaining, limit] in &rows {
+        let [a, b, c, d, e, f] = widths;
+        writeln!(
+            out,
+            "{plan:<a$}  {key:<b$}  {period:<c$}  {used:>d$}  {remaining:>e$}  {limit:>f$}"
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! API keys and usage plans as requests find them, and what has been used of
+//! them.
+//!
+//! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html>
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use time::Date;
+
+use crate::{
+    config::{Config, Period, QuotaConfig, Secret, ThrottleConfig, UsagePlanConfig, Window},
+    state::{Bucket, State, StateError},
+};
+
+/// The longest value that may be one of a key.
+const VALUE_BYTES_MAX: usize = 128;
+
+/// All API keys by the digests of their values, so that how long a look-up
+/// takes tells nothing about them.
+#[derive(Debug, Default)]
+pub struct ApiKeys(HashMap<[u8; 32], Arc<ApiKey>>);
+
+/// An API key.
+#[derive(Debug)]
+pub struct ApiKey {
+    /// Its name.
+    pub name: String,
+    /// What events call it.
+    pub id: String,
+    /// What its owner sends.
+    pub value: Secret,
+    /// Whether it is taken.
+    pub enabled: bool,
+    /// What it may do, by stage.
+    pub subscriptions: BTreeMap<String, Arc<Subscription>>,
+}
+
+/// A key in a usage plan. What is counted is counted over all of the plan's
+/// stages.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The usage plan's name.
+    pub plan: String,
+    /// The key's name.
+    pub key: String,
+    /// What it is counted under.
+    pub counter: String,
+    /// How often it may call.
+    pub bucket: Option<Bucket>,
+    /// How much.
+    pub quota: Option<QuotaConfig>,
+    methods: BTreeMap<String, ThrottleConfig>,
+}
+
+impl ApiKeys {
+    /// Those of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let mut keys = HashMap::new();
+        for own in &config.api_keys {
+            let mut subscriptions = BTreeMap::new();
+            for plan in config.usage_plans.iter().filter(|plan| plan.keys.contains(&own.name)) {
+                let subscription = Arc::new(Subscription::new(plan, &own.name));
+                for stage in config.stages.keys().filter(|stage| plan.is_of(stage)) {
+                    subscriptions.insert(stage.clone(), Arc::clone(&subscription));
+                }
+            }
+            let key = ApiKey {
+                name: own.name.clone(),
+                id: id(&own.name),
+                value: own.value.clone(),
+                enabled: own.enabled,
+                subscriptions,
+            };
+            keys.insert(digest(own.value.reveal().as_bytes()), Arc::new(key));
+        }
+        Self(keys)
+    }
+
+    /// The key with this value.
+    pub fn find(&self, value: &[u8]) -> Option<&Arc<ApiKey>> {
+        // Nothing long is digested for strangers.
+        if value.len() > VALUE_BYTES_MAX { None } else { self.0.get(&digest(value)) }
+    }
+}
+
+fn digest(value: &[u8]) -> [u8; 32] {
+    Sha256::digest(value).into()
+}
+
+/// An id as the service has it: ten letters and digits, the same for the same
+/// name.
+fn id(name: &str) -> String {
+    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let digest = digest(format!("api key {name}").as_bytes());
+    digest.iter().take(10).map(|byte| char::from(ALPHABET[usize::from(*byte) % 36])).collect()
+}
+
+impl Subscription {
+    fn new(plan: &UsagePlanConfig, key: &str) -> Self {
+        let counter = counter(plan, key);
+        Self {
+            plan: plan.name.clone(),
+            key: key.to_owned(),
+            bucket: plan.throttle.as_ref().map(|throttle| {
+                // Names of plans and keys have no colon.
+                Bucket::new(&format!("plan:{counter}"), throttle)
+            }),
+            quota: plan.quota,
+            methods: plan.methods.clone(),
+            counter,
+        }
+    }
+
+    /// The bucket of a route on a stage, where it has one of its own.
+    pub fn method(&self, stage: &str, route: &str) -> Option<Bucket> {
+        let throttle = self.methods.get(route)?;
+        Some(Bucket::new(&format!("method:{}:{stage}:{route}", self.counter), throttle))
+    }
+
+    /// What is counted on a day: up to how many, in which period.
+    pub fn window(&self, day: Date) -> (Option<u64>, Window) {
+        (self.quota.map(|quota| quota.limit), period(self.quota).window(day))
+    }
+}
+
+/// What is not limited is counted by the day.
+fn period(quota: Option<QuotaConfig>) -> Period {
+    quota.map_or(Period::Day, |quota| quota.period)
+}
+
+/// What a key is counted under in a plan.
+fn counter(plan: &UsagePlanConfig, key: &str) -> String {
+    format!("{}:{key}", plan.name)
+}
+
+/// What a key has used of a usage plan in the period of a day.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// The usage plan's name.
+    pub plan: String,
+    /// The API key's name.
+    pub key: String,
+    /// Its id.
+    pub key_id: String,
+    /// `day`, `week` or `month`.
+    pub period: &'static str,
+    /// The first day of the period.
+    pub start_date: String,
+    /// The last one.
+    pub end_date: String,
+    /// How many requests were let through.
+    pub used: u64,
+    /// How many are left; none where there is no quota.
+    pub remaining: Option<u64>,
+    /// How many there may be.
+    pub limit: Option<u64>,
+}
+
+/// What has been used, by plan and key in the order of the configuration;
+/// `plan` and `key` choose some of them by name.
+///
+/// # Errors
+/// Where it cannot be read.
+pub async fn usage(
+    config: &Config,
+    state: &State,
+    day: Date,
+    (plan, key): (Option<&str>, Option<&str>),
+) -> Result<Vec<Usage>, StateError> {
+    let is_chosen = |chosen: Option<&str>, name: &str| chosen.is_none_or(|chosen| chosen == name);
+    let mut usages = Vec::new();
+    let mut counters = Vec::new();
+    for own in config.usage_plans.iter().filter(|own| is_chosen(plan, &own.name)) {
+        for name in own.keys.iter().filter(|name| is_chosen(key, name)) {
+            let window = period(own.quota).window(day);
+            let last = window.until.previous_day().unwrap_or(window.first);
+            counters.push((counter(own, name), window));
+            usages.push(Usage {
+                plan: own.name.clone(),
+                key: name.clone(),
+                key_id: id(name),
+                period: period(own.quota).name(),
+                start_date: window.first.to_string(),
+                end_date: last.to_string(),
+                used: 0,
+                remaining: None,
+                limit: own.quota.map(|quota| quota.limit),
+            });
+        }
+    }
+    let used = state.used(counters).await?;
+    for (usage, used) in usages.iter_mut().zip(used) {
+        usage.used = used;
+        usage.remaining = usage.limit.map(|limit| limit.saturating_sub(used));
+    }
+    Ok(usages)
+}
