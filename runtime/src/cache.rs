@@ -16,7 +16,7 @@ use moka::{Expiry, future::Cache};
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What tells one answer from another: method, path, and the values of the
-/// route's cache key parameters.
+/// route's key.
 pub type Key = (String, Vec<Vec<String>>);
 
 /// An answer that is kept.

@@ -15,7 +15,7 @@ use moka::sync::Cache;
 use crate::{
     cache::StageCache,
     config::{
-        ApiKind, AuthorizerConfig, AuthorizerKind, Config, FunctionName, HttpConfig,
+        ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, Config, FunctionName, HttpConfig,
         IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig, MappingExpression,
         PayloadFormat, RouteConfig, StageConfig, ThrottleConfig, ValidationConfig,
     },
@@ -117,7 +117,9 @@ pub struct Route {
     /// Who says who may call.
     pub authorizer: Option<Arc<Authorizer>>,
     /// What tells answers apart beside the path.
-    pub cache_key_parameters: Vec<MappingExpression>,
+    pub cache_key: Vec<MappingExpression>,
+    /// How long the route itself says that they are kept.
+    cache_ttl: Option<Duration>,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
     /// Whether bodies pass through without being read.
@@ -220,7 +222,10 @@ impl Gateway {
                 own.api_key_required = route.api_key_required;
                 own.throttles = throttles(&config, &own.key, route.throttle);
                 own.validation.clone_from(&route.validation);
-                own.cache_key_parameters.clone_from(&route.cache_key_parameters);
+                if let Some(cache) = &route.cache {
+                    own.cache_key.clone_from(&cache.key);
+                    own.cache_ttl = cache.ttl;
+                }
                 own.authorizer = route.authorizer.as_ref().map(|config| {
                     // Routes with the same authorizer share what it said.
                     let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
@@ -241,17 +246,12 @@ impl Gateway {
                 routes.extend(drop_in_routes(&config, name));
             }
         }
-        let stages = config.stages.iter();
-        let caches: BTreeMap<&str, StageCache> = stages
-            .filter_map(|(name, stage)| {
-                Some((name.as_str(), StageCache::new(stage.cache?.capacity_bytes)))
-            })
-            .collect();
+        let mut caches = BTreeMap::new();
         for (_, route) in &mut routes {
             if route.drop_in {
                 route.throttles = throttles(&config, &route.key, None);
             }
-            route.caches = route_caches(&config, route, &caches);
+            route.caches = route_caches(&config, route, &mut caches);
         }
         let router = Router::new(config.kind, routes);
         let recording = config.record.as_ref().map(|own| {
@@ -294,25 +294,25 @@ fn throttles(
     stages.filter_map(own).collect()
 }
 
-/// The stages that keep this route's answers: those of GET, and of others where
-/// a method's own settings say so.
-fn route_caches(
-    config: &Config,
+/// The stages that keep this route's answers, as the stage's settings of the
+/// route say, else the route, else the stage: those to GET, and to another
+/// method where it is named.
+fn route_caches<'c>(
+    config: &'c Config,
     route: &Route,
-    caches: &BTreeMap<&str, StageCache>,
+    caches: &mut BTreeMap<&'c str, StageCache>,
 ) -> BTreeMap<String, RouteCache> {
-    let stages = config.stages.iter();
-    let own = |(name, stage): (&String, &StageConfig)| {
+    let mut kept = BTreeMap::new();
+    for (name, stage) in &config.stages {
         let method = stage.methods.get(&route.key).and_then(|method| method.cache_ttl);
-        let ttl = method.unwrap_or(stage.cache?.ttl);
-        let cache = RouteCache {
-            cache: caches.get(name.as_str())?.clone(),
-            ttl,
-            only_get: method.is_none(),
-        };
-        (!ttl.is_zero()).then(|| (name.clone(), cache))
-    };
-    stages.filter_map(own).collect()
+        let ttl = method.or(route.cache_ttl).or(stage.cache.map(|cache| cache.ttl));
+        let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else { continue };
+        let capacity = stage.cache.map_or(CACHE_BYTES, |cache| cache.capacity_bytes);
+        let cache = caches.entry(name).or_insert_with(|| StageCache::new(capacity)).clone();
+        let is_named = method.is_some() || (route.cache_ttl.is_some() && route.method.is_some());
+        kept.insert(name.clone(), RouteCache { cache, ttl, only_get: !is_named });
+    }
+    kept
 }
 
 /// Whether nobody needs to see the body of a request.
@@ -374,7 +374,8 @@ impl Route {
             api_key_required: false,
             throttles: BTreeMap::new(),
             caches: BTreeMap::new(),
-            cache_key_parameters: Vec::new(),
+            cache_key: Vec::new(),
+            cache_ttl: None,
             authorizer: None,
             validation: None,
             streams: false,

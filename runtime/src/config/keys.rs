@@ -79,6 +79,9 @@ pub static METHOD: Section =
 pub static CACHE: Section =
     Section { title: "[stages.NAME] cache", keys: &["ttl_seconds", "capacity_bytes"] };
 
+pub static ROUTE_CACHE: Section =
+    Section { title: "a route's cache", keys: &["ttl_seconds", "key"] };
+
 pub static METHOD_CACHE: Section = Section { title: "a method's cache", keys: &["ttl_seconds"] };
 
 pub static ACCOUNT: Section = Section { title: "[account]", keys: &["throttle"] };
@@ -162,7 +165,7 @@ pub static ROUTE: Section = Section {
         "authorizer",
         "api_key_required",
         "throttle",
-        "cache_key_parameters",
+        "cache",
         "payload",
         "timeout_ms",
     ],
@@ -281,6 +284,7 @@ pub static SECTIONS: &[&Section] = &[
     &COLLECTION,
     &RECORD,
     &ROUTE,
+    &ROUTE_CACHE,
     &MOCK,
     &DELAY,
     &FAULT,
@@ -306,6 +310,9 @@ pub fn hint_for_unknown(section: &Section, key: &str) -> String {
         .collect();
     if std::ptr::eq(section, &ROUTE) && matches!(key, "method" | "path") {
         return "write both in one key: route = \"GET /path\"".to_owned();
+    }
+    if std::ptr::eq(section, &ROUTE) && key == "cache_key_parameters" {
+        return "write cache = { key = [\"query.NAME\"] }".to_owned();
     }
     // A word that only lacks its plural, or has one too many.
     let plural = |one: &str, many: &str| many.strip_suffix('s') == Some(one);

@@ -51,7 +51,10 @@ pub use mock::{
     SequenceEnd, id_text,
 };
 pub use sections::{function_name, load};
-pub use stage::{CacheConfig, CanaryConfig, LoggingLevel, MethodConfig, StageConfig};
+pub use stage::{
+    CACHE_BYTES, CacheConfig, CanaryConfig, LoggingLevel, MethodConfig, RouteCacheConfig,
+    StageConfig,
+};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub use usage_plan::{
     ApiKeyConfig, ApiKeySource, Period, QuotaConfig, ThrottleConfig, UsagePlanConfig, Window,
@@ -231,8 +234,8 @@ pub struct RouteConfig {
     pub api_key_required: bool,
     /// How often it may be called on each stage.
     pub throttle: Option<ThrottleConfig>,
-    /// What tells answers apart beside the path, where they are kept.
-    pub cache_key_parameters: Vec<MappingExpression>,
+    /// Whether and how its answers are kept.
+    pub cache: Option<RouteCacheConfig>,
     /// What a request has to have to get there.
     pub validation: Option<Arc<ValidationConfig>>,
     /// How long the integration may take.

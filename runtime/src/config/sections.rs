@@ -5,6 +5,7 @@
 
 mod api;
 mod authorizers;
+mod cache;
 mod collections;
 mod conditions;
 mod cors;

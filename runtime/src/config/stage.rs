@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{AccessLogFormat, ThrottleConfig};
+use super::{AccessLogFormat, MappingExpression, ThrottleConfig};
+
+/// What a stage's cache holds unless something else is said, in bytes: API
+/// Gateway's smallest.
+pub const CACHE_BYTES: u64 = 512 * 1024 * 1024;
 
 /// One `[stage.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,6 +36,16 @@ pub struct MethodConfig {
     pub throttle: Option<ThrottleConfig>,
     /// How long its answers are kept, zero for not at all.
     pub cache_ttl: Option<Duration>,
+}
+
+/// A route's `cache`, which holds on every stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteCacheConfig {
+    /// How long answers are kept, zero for not at all; none leaves that to the
+    /// stages.
+    pub ttl: Option<Duration>,
+    /// What tells answers apart beside the path.
+    pub key: Vec<MappingExpression>,
 }
 
 /// A stage's cache.

@@ -20,7 +20,7 @@ pub fn of<'r>(request: &'r MethodRequest<'_>) -> Option<&'r RouteCache> {
 /// What tells the request's answer from others.
 pub fn key(request: &MethodRequest<'_>) -> Key {
     let scope = Scope::request(request);
-    let parameters = &request.matched.route.cache_key_parameters;
+    let parameters = &request.matched.route.cache_key;
     let values = parameters.iter().map(|parameter| scope.values(parameter));
     let path = request.exchange.path.unwrap_or(request.path);
     let release = if request.exchange.stage.is_canary == Some(true) { "canary " } else { "" };

@@ -10,10 +10,10 @@ use std::{
 
 use mayfly_tests::{Answer, Gateway, Project, upstream::Upstream};
 
-/// A gateway in front of a server whose answers count its requests.
-fn counting(more: &str) -> (Gateway, Upstream) {
+/// A server whose answers count its requests.
+fn counter() -> Upstream {
     let count = AtomicUsize::new(0);
-    let upstream = Upstream::new(move |request, stream| {
+    Upstream::new(move |request, stream| {
         let number = count.fetch_add(1, Ordering::Relaxed) + 1;
         let status = if request.line().contains("fail") { "500 Oh" } else { "200 OK" };
         let length = number.to_string().len();
@@ -21,7 +21,12 @@ fn counting(more: &str) -> (Gateway, Upstream) {
             stream,
             "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nx-count: {number}\r\n\r\n{number}"
         )
-    });
+    })
+}
+
+/// A gateway in front of it.
+fn counting(more: &str) -> (Gateway, Upstream) {
+    let upstream = counter();
     let config = format!(
         r#"
 kind = "rest"
@@ -34,7 +39,7 @@ methods."POST /post" = {{ cache = {{ ttl_seconds = 60 }} }}
 
 [[route]]
 route = "ANY /proxy/{{path+}}"
-cache_key_parameters = ["method.request.querystring.page", "method.request.header.accept-language"]
+cache = {{ key = ["query.page", "method.request.header.accept-language"] }}
 integration = {{ type = "http_proxy", uri = "http://{0}/{{path}}" }}
 
 [[route]]
@@ -94,6 +99,58 @@ fn a_client_may_have_an_answer_made_anew() {
     assert_eq!(gateway.get("/proxy/a").text(), "2");
     let stale = gateway.request("GET", "/proxy/a").header("cache-control", "max-age=60");
     assert_eq!(Answer::of(stale).text(), "2");
+}
+
+/// In both kinds of API, without a cache of the stage.
+#[test]
+fn a_route_keeps_its_own_answers() {
+    for kind in ["http", "rest"] {
+        let upstream = counter();
+        let endpoint = format!(
+            "integration = {{ type = \"http_proxy\", uri = \"http://{}/\" }}",
+            upstream.address
+        );
+        let route = |route: &str, cache: &str| {
+            format!("[[route]]\nroute = \"{route}\"\ncache = {{ {cache} }}\n{endpoint}\n")
+        };
+        let config = [
+            format!(
+                "kind = \"{kind}\"\nstage = \"live\"\n[stages.live]\nmethods.\"GET /off\" = {{ cache = false }}\n"
+            ),
+            "methods.\"ANY /all\" = { cache = { ttl_seconds = 60 } }\n".to_owned(),
+            route("GET /own/{id}", "ttl_seconds = 60, key = [\"query.page\", \"path.id\"]"),
+            route("ANY /any", "ttl_seconds = 60"),
+            route("POST /post", "ttl_seconds = 60"),
+            route("GET /off", "ttl_seconds = 60"),
+            route("GET /never", "ttl_seconds = 0"),
+            route("GET /key", "key = [\"query.page\"]"),
+            route("ANY /all", "ttl_seconds = 0"),
+        ];
+        let gateway = Project::with_config(&config.concat()).serve();
+        let ask = |method: &str, path: &str| Answer::of(gateway.request(method, path)).text();
+        for (method, path, expected) in [
+            ("GET", "/own/1?page=1", "1"),
+            ("GET", "/own/1?page=1&other=1", "1"),
+            ("GET", "/own/1?page=2", "2"),
+            ("GET", "/own/2?page=1", "3"),
+            ("GET", "/any", "4"),
+            ("GET", "/any", "4"),
+            ("PUT", "/any", "5"),
+            ("PUT", "/any", "6"),
+            ("POST", "/post", "7"),
+            ("POST", "/post", "7"),
+            ("GET", "/off", "8"),
+            ("GET", "/off", "9"),
+            ("GET", "/never", "10"),
+            ("GET", "/never", "11"),
+            ("GET", "/key", "12"),
+            ("GET", "/key", "13"),
+            ("PUT", "/all", "14"),
+            ("PUT", "/all", "14"),
+        ] {
+            assert_eq!(ask(method, path), expected, "{method} {path} of {kind}");
+        }
+    }
 }
 
 /// Whoever asks while the answer is being made waits for it.

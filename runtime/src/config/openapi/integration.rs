@@ -139,19 +139,15 @@ impl<'d> Definition<'d> {
         if mapped {
             entries.extend(self.method_responses(operation));
         }
-        entries.extend(self.cache_key_parameters(node, operation));
+        entries.extend(self.cache(node, operation));
         let timeout = node.get("timeoutInMillis");
         entries.extend(timeout.map(|timeout| ("timeout_ms", self.number(timeout))));
         Ok(entries)
     }
 
-    /// What tells answers apart, where a stage of `gateway.toml` keeps them.
-    fn cache_key_parameters(&self, node: &'d Node, operation: &Operation<'d>) -> Option<Entry> {
+    /// What tells answers apart, where `gateway.toml` has them kept.
+    fn cache(&self, node: &'d Node, operation: &Operation<'d>) -> Option<Entry> {
         let given = node.get("cacheKeyParameters").filter(|given| !given.items().is_empty())?;
-        if self.kind == ApiKind::Http {
-            self.unserved(given.at, "cacheKeyParameters: an HTTP API has no cache", "");
-            return None;
-        }
         let is_known = |text: &str| match text.strip_prefix("method.request.path.") {
             Some(name) => match &operation.key {
                 RouteKey::Path(_, path) => path.parameters().any(|own| own == name),
@@ -171,7 +167,7 @@ impl<'d> Definition<'d> {
                 }
             }
         }
-        Some(("cache_key_parameters", array(given.at, known)))
+        Some(("cache", table(given.at, vec![("key", array(given.at, known))])))
     }
 
     /// What no type of integration is served with.

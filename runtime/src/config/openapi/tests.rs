@@ -706,8 +706,8 @@ paths:
 ",
     );
     assert_eq!(
-        outcome.root["route"][0]["cache_key_parameters"],
-        serde_json::json!(["method.request.path.id", "method.request.querystring.q"])
+        outcome.root["route"][0]["cache"],
+        serde_json::json!({ "key": ["method.request.path.id", "method.request.querystring.q"] })
     );
     assert_eq!(outcome.warnings.len(), 2, "{:?}", outcome.warnings);
 }

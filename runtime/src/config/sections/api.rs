@@ -1,16 +1,17 @@
 //! The API itself: its name, its kind and its stages.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
+    cache,
     templates::is_content_type,
     usage_plans::{named_routes, throttle_of},
 };
 use crate::{
     config::{
-        AccessLogFormat, ApiKind, BinaryMediaTypes, CacheConfig, CanaryConfig, LoggingLevel,
-        MethodConfig, Overrides, RouteConfig, StageConfig,
-        keys::{CACHE, CANARY, METHOD, METHOD_CACHE, ROUTE, STAGE, closest},
+        AccessLogFormat, ApiKind, BinaryMediaTypes, CanaryConfig, LoggingLevel, MethodConfig,
+        Overrides, RouteConfig, StageConfig,
+        keys::{CANARY, METHOD, ROUTE, STAGE, closest},
         read::{Entry, Table, Value},
         tree::Data,
     },
@@ -20,12 +21,6 @@ use crate::{
 const NAME_CHARS_MAX: usize = 64;
 const STAGE_CHARS_MAX: usize = 128;
 
-/// The longest that an answer is kept, in seconds: API Gateway's.
-const TTL_SECONDS_MAX: u64 = 3600;
-
-/// What a stage's cache holds, in bytes: API Gateway's smallest, and its largest.
-const CACHE_BYTES: u64 = 512 * 1024 * 1024;
-const CACHE_BYTES_MAX: u64 = 237 * 1024 * 1024 * 1024;
 /// The service's bound.
 const COMPRESSION_BYTES_MAX: u64 = 10_485_760;
 
@@ -61,7 +56,7 @@ pub fn stages(
     let mut stages: BTreeMap<String, StageConfig> = BTreeMap::new();
     for entry in root.entries("stages", hint) {
         check_stage_name(root, entry.name.text, entry.name.at, kind);
-        stages.insert(entry.name.text.to_owned(), stage(&entry, kind));
+        stages.insert(entry.name.text.to_owned(), stage(&entry));
     }
     let declared: Vec<String> = stages.keys().cloned().collect();
     let known = |name: &str| declared.is_empty() || name == default || stages.contains_key(name);
@@ -163,7 +158,7 @@ fn stage_name_problem(name: &str, kind: ApiKind) -> Option<String> {
     }
 }
 
-fn stage(entry: &Entry<'_>, kind: ApiKind) -> StageConfig {
+fn stage(entry: &Entry<'_>) -> StageConfig {
     let Some(table) = entry.value.table(&STAGE) else { return StageConfig::default() };
     let levels =
         [("OFF", LoggingLevel::Off), ("ERROR", LoggingLevel::Error), ("INFO", LoggingLevel::Info)];
@@ -180,47 +175,19 @@ fn stage(entry: &Entry<'_>, kind: ApiKind) -> StageConfig {
         data_trace,
         access_log: access_log(&table),
         throttle: throttle_of(&table),
-        cache: table.take("cache").and_then(|value| cache(&value, kind)),
-        methods: methods(&table, kind),
+        cache: table.take("cache").and_then(|value| cache::stage(&value)),
+        methods: methods(&table),
         canary: table.take("canary").and_then(|value| canary(&value)),
     }
 }
 
-fn cache(value: &Value<'_>, kind: ApiKind) -> Option<CacheConfig> {
-    no_cache(value, kind);
-    let table = value.table(&CACHE)?;
-    let ttl = table.integer("ttl_seconds", 0..=TTL_SECONDS_MAX, 300_u64);
-    let capacity_bytes = table.integer("capacity_bytes", 1..=CACHE_BYTES_MAX, CACHE_BYTES);
-    Some(CacheConfig { ttl: Duration::from_secs(ttl), capacity_bytes })
-}
-
-fn no_cache(value: &Value<'_>, kind: ApiKind) {
-    if kind == ApiKind::Http {
-        value.problem("an HTTP API has no cache", "write kind = \"rest\"");
-    }
-}
-
-fn methods(stage: &Table<'_>, kind: ApiKind) -> BTreeMap<String, MethodConfig> {
+fn methods(stage: &Table<'_>) -> BTreeMap<String, MethodConfig> {
     let hint = "write { \"GET /path\" = { throttle = { rate = 10, burst = 20 } } }";
     let read = |Entry { name, value }: Entry<'_>| {
         let table = value.table(&METHOD)?;
-        let cache = table.take("cache").and_then(|given| {
-            no_cache(&given, kind);
-            if stage.take("cache").is_none() {
-                let message = format!("{} needs the stage's cache", given.path);
-                given.problem(message, "write cache = { ttl_seconds = 300 } for the stage");
-            }
-            match given.value {
-                Data::Boolean(false) => Some(Duration::ZERO),
-                _ => {
-                    let table = given.table(&METHOD_CACHE)?;
-                    let ttl = table.integer("ttl_seconds", 0..=TTL_SECONDS_MAX, 300_u64);
-                    Some(Duration::from_secs(ttl))
-                }
-            }
-        });
+        let cache_ttl = table.take("cache").and_then(|given| cache::method(&given));
         let throttle = throttle_of(&table);
-        Some((name.text.to_owned(), MethodConfig { throttle, cache_ttl: cache }))
+        Some((name.text.to_owned(), MethodConfig { throttle, cache_ttl }))
     };
     stage.entries("methods", hint).into_iter().filter_map(read).collect()
 }

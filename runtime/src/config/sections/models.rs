@@ -195,23 +195,32 @@ fn refer_within(schema: &mut Value, root: &str, named: &mut Vec<String>) -> Opti
     }
 }
 
-/// A parameter that the route can have.
+/// A parameter that the route can have, in the service's form.
 pub fn parameter(
     text: &str,
     key: Option<&RouteKey>,
 ) -> Result<RequestParameter, (String, &'static str)> {
     let hint = "write method.request.path.NAME, method.request.querystring.NAME or method.request.header.NAME";
-    let wrong = || (format!("{text:?} is no parameter of a request"), hint);
-    let (place, name) = text
-        .strip_prefix("method.request.")
-        .and_then(|rest| rest.split_once('.'))
-        .ok_or_else(wrong)?;
+    let rest = text.strip_prefix("method.request.").and_then(|rest| rest.split_once('.'));
+    let (place, name) = rest.unwrap_or_default();
+    named_parameter(text, place, name, key)
+        .unwrap_or_else(|| Err((format!("{text:?} is no parameter of a request"), hint)))
+}
+
+/// The parameter `name` at its place, `querystring`, `header` or `path`; none
+/// where there can be no such parameter.
+pub fn named_parameter(
+    text: &str,
+    place: &str,
+    name: &str,
+    key: Option<&RouteKey>,
+) -> Option<Result<RequestParameter, (String, &'static str)>> {
     match place {
-        _ if name.is_empty() => Err(wrong()),
-        "querystring" => Ok(RequestParameter::Query(name.to_owned())),
+        _ if name.is_empty() => None,
+        "querystring" => Some(Ok(RequestParameter::Query(name.to_owned()))),
         "header" => {
-            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-            Ok(RequestParameter::Header(header))
+            let header = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some(Ok(RequestParameter::Header(header)))
         }
         "path" => {
             let known = match key {
@@ -221,11 +230,11 @@ pub fn parameter(
                 None => true,
             };
             if known {
-                return Ok(RequestParameter::Path(name.to_owned()));
+                return Some(Ok(RequestParameter::Path(name.to_owned())));
             }
             let message = format!("{text:?} names a path parameter that the route does not have");
-            Err((message, "use one of the route's {parameters}"))
+            Some(Err((message, "use one of the route's {parameters}")))
         }
-        _ => Err(wrong()),
+        _ => None,
     }
 }

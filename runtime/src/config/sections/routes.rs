@@ -10,14 +10,15 @@ use http::{HeaderName, header};
 
 use super::{
     authorizers::{self, Authorizers},
-    models::{Models, parameter},
+    cache,
+    models::Models,
     templates::header_name,
     usage_plans::throttle_of,
 };
 use crate::{
     config::{
-        ApiKeySource, ApiKind, CollectionConfig, FunctionName, IntegrationConfig,
-        MappingExpression, PayloadFormat, RequestParameter, RouteConfig,
+        ApiKeySource, ApiKind, CollectionConfig, FunctionName, IntegrationConfig, PayloadFormat,
+        RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         tree::Data,
@@ -69,7 +70,7 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
         let authorizer = authorizers::of_route(&table, authorizers);
         let api_key_required = api_key_required(&table, surroundings.api_key_source);
         let throttle = throttle_of(&table);
-        let cache_key_parameters = cache_key_parameters(&table, key.as_ref(), kind);
+        let cache = cache::route(&table, key.as_ref());
         let Some(key) = key else { continue };
         if let Some(first) = first_lines.insert(key.identity(), line) {
             let message = format!("the route \"{key}\" is already on line {first}");
@@ -83,7 +84,7 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
                 authorizer,
                 api_key_required,
                 throttle,
-                cache_key_parameters,
+                cache,
                 validation,
                 timeout,
                 place,
@@ -206,35 +207,6 @@ fn method_responses(table: &Table<'_>, integration: Option<&IntegrationConfig>, 
             given.problem(message, format!("add {:?} to its headers", header.as_str()));
         }
     }
-}
-
-/// `cache_key_parameters`: what tells answers apart, beside the path.
-fn cache_key_parameters(
-    table: &Table<'_>,
-    key: Option<&RouteKey>,
-    kind: ApiKind,
-) -> Vec<MappingExpression> {
-    let Some(given) = table.take("cache_key_parameters") else { return Vec::new() };
-    if kind == ApiKind::Http {
-        given.problem("an HTTP API has no cache", "write kind = \"rest\"");
-    }
-    let mut parameters = Vec::new();
-    for text in given.strings().unwrap_or_default() {
-        match parameter(text.text, key) {
-            Ok(RequestParameter::Path(name)) => {
-                parameters.push(MappingExpression::RequestPath(name));
-            }
-            // Of several values all count.
-            Ok(RequestParameter::Query(name)) => {
-                parameters.push(MappingExpression::RequestQueries(name));
-            }
-            Ok(RequestParameter::Header(name)) => {
-                parameters.push(MappingExpression::RequestHeaders(name));
-            }
-            Err((message, hint)) => table.source.problem(text.at, message, hint),
-        }
-    }
-    parameters
 }
 
 /// The name of a function that a key gives.
