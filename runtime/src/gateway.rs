@@ -15,9 +15,10 @@ use moka::sync::Cache;
 use crate::{
     cache::StageCache,
     config::{
-        ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, Config, FunctionName, HttpConfig,
-        IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig, MappingExpression,
-        PayloadFormat, RouteConfig, StageConfig, ThrottleConfig, ValidationConfig,
+        ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, CACHE_TTL, Config, FunctionName,
+        HttpConfig, IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig,
+        MappingExpression, PayloadFormat, RouteCacheConfig, RouteConfig, StageConfig, ThrottleConfig,
+        Unauthorized, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
@@ -116,10 +117,8 @@ pub struct Route {
     pub caches: BTreeMap<String, RouteCache>,
     /// Who says who may call.
     pub authorizer: Option<Arc<Authorizer>>,
-    /// What tells answers apart beside the path.
-    pub cache_key: Vec<MappingExpression>,
-    /// How long the route itself says that they are kept.
-    cache_ttl: Option<Duration>,
+    /// What the route itself says of keeping its answers.
+    pub cache: RouteCacheConfig,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
     /// Whether bodies pass through without being read.
@@ -139,6 +138,10 @@ pub struct RouteCache {
     pub ttl: Duration,
     /// Whether only those to GET are.
     pub only_get: bool,
+    /// Whether a policy has to allow that one is made anew.
+    pub require_authorization: bool,
+    /// What clients get whom none allows that.
+    pub unauthorized: Unauthorized,
 }
 
 /// An authorizer, with what a function said of callers.
@@ -222,10 +225,7 @@ impl Gateway {
                 own.api_key_required = route.api_key_required;
                 own.throttles = throttles(&config, &own.key, route.throttle);
                 own.validation.clone_from(&route.validation);
-                if let Some(cache) = &route.cache {
-                    own.cache_key.clone_from(&cache.key);
-                    own.cache_ttl = cache.ttl;
-                }
+                own.cache = route.cache.clone().unwrap_or_default();
                 own.authorizer = route.authorizer.as_ref().map(|config| {
                     // Routes with the same authorizer share what it said.
                     let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
@@ -304,13 +304,24 @@ fn route_caches<'c>(
 ) -> BTreeMap<String, RouteCache> {
     let mut kept = BTreeMap::new();
     for (name, stage) in &config.stages {
-        let method = stage.methods.get(&route.key).and_then(|method| method.cache_ttl);
-        let ttl = method.or(route.cache_ttl).or(stage.cache.map(|cache| cache.ttl));
+        let method = stage.methods.get(&route.key).and_then(|method| method.cache);
+        let ttl = method.and_then(|method| method.ttl).or(route.cache.ttl);
+        let ttl = ttl.or(stage.cache.map(|cache| cache.ttl)).or(method.map(|_| CACHE_TTL));
         let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else { continue };
         let capacity = stage.cache.map_or(CACHE_BYTES, |cache| cache.capacity_bytes);
         let cache = caches.entry(name).or_insert_with(|| StageCache::new(capacity)).clone();
-        let is_named = method.is_some() || (route.cache_ttl.is_some() && route.method.is_some());
-        kept.insert(name.clone(), RouteCache { cache, ttl, only_get: !is_named });
+        let is_named = method.is_some() || (route.cache.ttl.is_some() && route.method.is_some());
+        let said = method.map(|method| method.invalidation).unwrap_or_default();
+        let stages = stage.cache.map(|cache| cache.invalidation).unwrap_or_default();
+        let invalidation = said.or(route.cache.invalidation).or(stages);
+        let cache = RouteCache {
+            cache,
+            ttl,
+            only_get: !is_named,
+            require_authorization: invalidation.require_authorization.unwrap_or(true),
+            unauthorized: invalidation.unauthorized.unwrap_or_default(),
+        };
+        kept.insert(name.clone(), cache);
     }
     kept
 }
@@ -374,8 +385,7 @@ impl Route {
             api_key_required: false,
             throttles: BTreeMap::new(),
             caches: BTreeMap::new(),
-            cache_key: Vec::new(),
-            cache_ttl: None,
+            cache: RouteCacheConfig::default(),
             authorizer: None,
             validation: None,
             streams: false,

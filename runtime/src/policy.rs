@@ -36,6 +36,8 @@ struct Patterns {
 /// A call that somebody without a name makes.
 #[derive(Clone, Copy)]
 pub struct Call<'c> {
+    /// What the call is, among IAM's actions.
+    pub action: Action,
     /// `STAGE/METHOD/path`, as the ARN of a method ends.
     pub resource: &'c str,
     /// Values of condition keys, whose names come in lower case.
@@ -53,8 +55,24 @@ pub enum Decision {
     ImplicitDeny,
 }
 
-/// What a call of an API is, among IAM's actions.
-const ACTION: &str = "execute-api:invoke";
+/// What policies of an API allow and deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Calling a method.
+    Invoke,
+    /// Having an answer made anew that a stage keeps.
+    InvalidateCache,
+}
+
+impl Action {
+    /// Its name among IAM's actions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invoke => "execute-api:Invoke",
+            Self::InvalidateCache => "execute-api:InvalidateCache",
+        }
+    }
+}
 
 impl Policy {
     /// Whether the call is allowed.
@@ -74,7 +92,8 @@ impl Policy {
 impl Statement {
     fn applies(&self, call: &Call<'_>) -> bool {
         self.is_about_anyone
-            && self.actions.hold(ACTION)
+            // Actions are compared without regard to case.
+            && self.actions.hold(&call.action.name().to_ascii_lowercase())
             && self.resources.hold(call.resource)
             && self.conditions.iter().all(|condition| condition.holds(call.context))
     }
@@ -131,7 +150,8 @@ mod tests {
             "aws:epochtime" => Some("1780315200".to_owned()),
             _ => None,
         };
-        policy.expect("a policy").decide(&Call { resource, context: &context })
+        let call = Call { action: Action::Invoke, resource, context: &context };
+        policy.expect("a policy").decide(&call)
     }
 
     fn statement(effect: &str, resource: &str) -> Value {
@@ -193,6 +213,27 @@ mod tests {
         assert_eq!(with("Principal", json!({ "AWS": "123456789012" })), Decision::ImplicitDeny);
         assert_eq!(with("NotPrincipal", json!({ "AWS": "123456789012" })), Decision::Allow);
         assert_eq!(with("NotPrincipal", json!("*")), Decision::ImplicitDeny);
+    }
+
+    #[test]
+    fn leave_to_call_is_no_leave_to_invalidate() {
+        let decide = |action: Value| {
+            let mut allowing = statement("Allow", "*");
+            allowing["Action"] = action;
+            let policy = Policy::parse(&json!({ "Statement": allowing })).expect("a policy");
+            let context = |_: &str| None;
+            let call = Call { action: Action::InvalidateCache, resource: "a", context: &context };
+            policy.decide(&call)
+        };
+        assert_eq!(decide(json!("execute-api:Invoke")), Decision::ImplicitDeny);
+        assert_eq!(decide(json!("execute-api:invalidatecache")), Decision::Allow);
+        assert_eq!(decide(json!(["execute-api:*"])), Decision::Allow);
+        let simple = Authorization::read(r#"{"isAuthorized": true}"#, true, true);
+        let context = |_: &str| None;
+        let call = |action| Call { action, resource: "a", context: &context };
+        let decide = |action| simple.as_ref().map(|simple| simple.decide(&call(action)));
+        assert_eq!(decide(Action::Invoke), Ok(Decision::Allow));
+        assert_eq!(decide(Action::InvalidateCache), Ok(Decision::ImplicitDeny));
     }
 
     #[test]

@@ -76,13 +76,20 @@ pub static STAGE: Section = Section {
 pub static METHOD: Section =
     Section { title: "[stages.NAME.methods.\"METHOD /path\"]", keys: &["throttle", "cache"] };
 
-pub static CACHE: Section =
-    Section { title: "[stages.NAME] cache", keys: &["ttl_seconds", "capacity_bytes"] };
+pub static CACHE: Section = Section {
+    title: "[stages.NAME] cache",
+    keys: &["ttl_seconds", "capacity_bytes", "require_authorization", "unauthorized"],
+};
 
-pub static ROUTE_CACHE: Section =
-    Section { title: "a route's cache", keys: &["ttl_seconds", "key"] };
+pub static ROUTE_CACHE: Section = Section {
+    title: "a route's cache",
+    keys: &["ttl_seconds", "key", "require_authorization", "unauthorized"],
+};
 
-pub static METHOD_CACHE: Section = Section { title: "a method's cache", keys: &["ttl_seconds"] };
+pub static METHOD_CACHE: Section = Section {
+    title: "a method's cache",
+    keys: &["ttl_seconds", "require_authorization", "unauthorized"],
+};
 
 pub static ACCOUNT: Section = Section { title: "[account]", keys: &["throttle"] };
 

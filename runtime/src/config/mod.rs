@@ -52,8 +52,8 @@ pub use mock::{
 };
 pub use sections::{function_name, load};
 pub use stage::{
-    CACHE_BYTES, CacheConfig, CanaryConfig, LoggingLevel, MethodConfig, RouteCacheConfig,
-    StageConfig,
+    CACHE_BYTES, CACHE_TTL, CacheConfig, CanaryConfig, Invalidation, LoggingLevel,
+    MethodCacheConfig, MethodConfig, RouteCacheConfig, StageConfig, Unauthorized,
 };
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub use usage_plan::{

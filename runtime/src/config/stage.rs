@@ -8,6 +8,9 @@ use super::{AccessLogFormat, MappingExpression, ThrottleConfig};
 /// Gateway's smallest.
 pub const CACHE_BYTES: u64 = 512 * 1024 * 1024;
 
+/// How long answers are kept unless something else is said: API Gateway's.
+pub const CACHE_TTL: Duration = Duration::from_secs(300);
+
 /// One `[stage.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageConfig {
@@ -34,18 +37,30 @@ pub struct StageConfig {
 pub struct MethodConfig {
     /// How often it may be called.
     pub throttle: Option<ThrottleConfig>,
-    /// How long its answers are kept, zero for not at all.
-    pub cache_ttl: Option<Duration>,
+    /// Whether and how its answers are kept.
+    pub cache: Option<MethodCacheConfig>,
+}
+
+/// A method's `cache`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MethodCacheConfig {
+    /// How long answers are kept, zero for not at all; none leaves that to the
+    /// route and the stage.
+    pub ttl: Option<Duration>,
+    /// Who may have them made anew.
+    pub invalidation: Invalidation,
 }
 
 /// A route's `cache`, which holds on every stage.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouteCacheConfig {
     /// How long answers are kept, zero for not at all; none leaves that to the
     /// stages.
     pub ttl: Option<Duration>,
     /// What tells answers apart beside the path.
     pub key: Vec<MappingExpression>,
+    /// Who may have them made anew.
+    pub invalidation: Invalidation,
 }
 
 /// A stage's cache.
@@ -55,6 +70,44 @@ pub struct CacheConfig {
     pub ttl: Duration,
     /// The most bytes of all of them.
     pub capacity_bytes: u64,
+    /// Who may have them made anew.
+    pub invalidation: Invalidation,
+}
+
+/// Who may have a kept answer made anew by `Cache-Control: max-age=0`, as far
+/// as it is said.
+///
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-caching.html#invalidate-method-caching>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Invalidation {
+    /// Whether a policy has to allow it; by default one has to, as in the
+    /// service.
+    pub require_authorization: Option<bool>,
+    /// What others get.
+    pub unauthorized: Option<Unauthorized>,
+}
+
+impl Invalidation {
+    /// What `other` says where this says nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            require_authorization: self.require_authorization.or(other.require_authorization),
+            unauthorized: self.unauthorized.or(other.unauthorized),
+        }
+    }
+}
+
+/// What clients get who may not have an answer made anew, and ask for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Unauthorized {
+    /// 403.
+    FailWith403,
+    /// The answer as it is kept, with a warning in a header: the service's
+    /// default.
+    #[default]
+    SucceedWithResponseHeader,
+    /// The answer as it is kept.
+    SucceedWithoutResponseHeader,
 }
 
 /// `[stages.NAME.canary]`

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::{config::Secret, policy::Authorization};
+use crate::{
+    config::Secret,
+    policy::{Authorization, Call, Decision},
+};
 
 /// A caller whom an authorizer knows.
 #[derive(Debug)]
@@ -18,6 +21,13 @@ impl Caller {
     pub fn usage_identifier_key(&self) -> Option<&Secret> {
         match self {
             Self::Lambda(authorization) => authorization.usage_identifier_key.as_ref(),
+        }
+    }
+
+    /// What the caller's own policy says of a call.
+    pub fn decide(&self, call: &Call<'_>) -> Decision {
+        match self {
+            Self::Lambda(authorization) => authorization.decide(call),
         }
     }
 

@@ -51,6 +51,7 @@ use crate::{
     },
     usage_plan::ApiKey,
 };
+use cached::Invalidation;
 use caller::Caller;
 use error::GatewayError;
 use method_request::{About, MethodRequest};
@@ -279,7 +280,8 @@ async fn from_cache(
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let key = cached::key(request);
-    if cached::is_refused(request) {
+    let invalidation = cached::invalidation(request, cache)?;
+    if invalidation == Invalidation::Granted {
         cache.cache.forget(&key).await;
     }
     let mut made = None;
@@ -290,15 +292,19 @@ async fn from_cache(
         kept
     };
     let kept = cache.cache.get_or(key, make).await;
-    match (made, kept) {
-        (Some(outcome), _) => outcome,
+    let mut response = match (made, kept) {
+        (Some(outcome), _) => outcome?,
         (None, Some(kept)) => {
             trace.note("cache", |_| "the stage has kept an answer".to_owned());
-            Ok(cached::response(&kept))
+            cached::response(&kept)
         }
         // Whoever asked first got what is not to be kept.
-        (None, None) => integrate(request, course, trace).await,
+        (None, None) => integrate(request, course, trace).await?,
+    };
+    if invalidation == Invalidation::Ignored {
+        cached::warn(&mut response);
     }
+    Ok(response)
 }
 
 /// From the validated request to the method response.

@@ -8,7 +8,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{error::GatewayError, method_request::About};
 use crate::{
     gateway::ACCOUNT_ID,
-    policy::{Call, Decision},
+    policy::{Action, Call, Decision},
     router,
 };
 
@@ -21,20 +21,48 @@ pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError
     let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
     let resource = resource(about);
     let context = |key: &str| value(about, key);
-    let suffix = match policy.decide(&Call { resource: &resource, context: &context }) {
+    let call = Call { action: Action::Invoke, resource: &resource, context: &context };
+    let suffix = match policy.decide(&call) {
         Decision::Allow => return Ok(()),
         // The authorizer may still allow what the policy says nothing about.
         Decision::ImplicitDeny if has_authorizer => return Ok(()),
         Decision::ExplicitDeny => " with an explicit deny",
         Decision::ImplicitDeny => "",
     };
+    Err(denied(about, call.action, &resource, suffix))
+}
+
+/// What a caller gets whom a policy does not allow what they ask for.
+fn denied(about: &About<'_>, action: Action, resource: &str, suffix: &str) -> GatewayError {
     // The service shows the account's last digits only.
     let account = ACCOUNT_ID.get(8..).unwrap_or_default();
     let api = &about.gateway.config.name;
     let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}/{resource}");
-    Err(GatewayError::AccessDenied(format!(
-        "User: anonymous is not authorized to perform: execute-api:Invoke on resource: {arn}{suffix}"
-    )))
+    let action = action.name();
+    GatewayError::AccessDenied(format!(
+        "User: anonymous is not authorized to perform: {action} on resource: {arn}{suffix}"
+    ))
+}
+
+/// Whether the caller may have a kept answer made anew: one of the policies has
+/// to allow it, the authorizer's or the API's own, and neither may deny it.
+///
+/// # Errors
+/// [`GatewayError::AccessDenied`]
+pub fn check_invalidation(about: &About<'_>) -> Result<(), GatewayError> {
+    let resource = resource(about);
+    let context = |key: &str| value(about, key);
+    let call = Call { action: Action::InvalidateCache, resource: &resource, context: &context };
+    let own = about.gateway.config.policy.as_ref().map(|policy| policy.decide(&call));
+    let callers = about.exchange.caller.get().map(|caller| caller.decide(&call));
+    let decisions = [own, callers];
+    if decisions.contains(&Some(Decision::ExplicitDeny)) {
+        return Err(denied(about, call.action, &resource, " with an explicit deny"));
+    }
+    match decisions.contains(&Some(Decision::Allow)) {
+        true => Ok(()),
+        false => Err(denied(about, call.action, &resource, "")),
+    }
 }
 
 /// `STAGE/METHOD/path`, as the ARN of the method that is called ends.

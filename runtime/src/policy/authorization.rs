@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Call, Decision, Policy};
+use super::{Action, Call, Decision, Policy};
 use crate::config::Secret;
 
 /// What an authorizer said of a caller.
@@ -66,7 +66,8 @@ impl Authorization {
     /// Whether the caller may make this call.
     pub fn decide(&self, call: &Call<'_>) -> Decision {
         match &self.verdict {
-            Verdict::Simple(true) => Decision::Allow,
+            Verdict::Simple(true) if call.action == Action::Invoke => Decision::Allow,
+            Verdict::Simple(true) => Decision::ImplicitDeny,
             Verdict::Simple(false) => Decision::ExplicitDeny,
             Verdict::Policy(policy) => policy.decide(call),
         }

@@ -8,7 +8,8 @@ use std::{
     },
 };
 
-use mayfly_tests::{Answer, Gateway, Project, upstream::Upstream};
+use mayfly_tests::{Answer, Gateway, Project, fixture, upstream::Upstream};
+use serde_json::json;
 
 /// A server whose answers count its requests.
 fn counter() -> Upstream {
@@ -33,7 +34,8 @@ kind = "rest"
 cors = true
 
 [stages.prod]
-cache = {{ ttl_seconds = 3600 }}
+cache.ttl_seconds = 3600
+{more}
 methods."GET /off" = {{ cache = false }}
 methods."POST /post" = {{ cache = {{ ttl_seconds = 60 }} }}
 
@@ -49,7 +51,6 @@ integration = {{ type = "http_proxy", uri = "http://{0}/" }}
 [[route]]
 route = "POST /post"
 integration = {{ type = "http_proxy", uri = "http://{0}/" }}
-{more}
 "#,
         upstream.address
     );
@@ -91,7 +92,7 @@ fn what_is_no_success_or_no_get_is_not_kept() {
 
 #[test]
 fn a_client_may_have_an_answer_made_anew() {
-    let (gateway, _upstream) = counting("");
+    let (gateway, _upstream) = counting("cache.require_authorization = false");
     assert_eq!(gateway.get("/proxy/a").text(), "1");
     let fresh =
         gateway.request("GET", "/proxy/a").header("cache-control", "no-transform, max-age=0");
@@ -99,6 +100,89 @@ fn a_client_may_have_an_answer_made_anew() {
     assert_eq!(gateway.get("/proxy/a").text(), "2");
     let stale = gateway.request("GET", "/proxy/a").header("cache-control", "max-age=60");
     assert_eq!(Answer::of(stale).text(), "2");
+}
+
+/// Asks for an answer that is made anew, as the caller of a token.
+fn fresh(gateway: &Gateway, path: &str, token: &str) -> Answer {
+    let request = gateway.request("GET", path).header("authorization", token);
+    Answer::of(request.header("cache-control", "max-age=0"))
+}
+
+const WARNING: &str = "199 Cache-control headers were ignored because the caller was unauthorized.";
+
+#[test]
+fn only_those_may_invalidate_whom_a_policy_allows_it() {
+    let upstream = counter();
+    let route = |path: &str, more: &str| {
+        format!(
+            "[[route]]\nroute = \"GET {path}\"\nauthorizer = \"tokens\"\n{more}\nintegration = {{ type = \"http_proxy\", uri = \"http://{}/\" }}\n",
+            upstream.address
+        )
+    };
+    let config = [
+        "kind = \"rest\"\n[stages.prod]\ncache = {}\n".to_owned(),
+        "methods.\"GET /quiet\" = { cache = { unauthorized = \"SUCCEED_WITHOUT_RESPONSE_HEADER\" } }\n".to_owned(),
+        "[authorizer.tokens]\ntype = \"token\"\nfunction = \"auth\"\n".to_owned(),
+        route("/default", ""),
+        route("/quiet", "cache.unauthorized = \"FAIL_WITH_403\""),
+        route("/strict", "cache = { unauthorized = \"fail_with_403\" }"),
+        route("/anyone", "cache.require_authorization = false"),
+    ];
+    let gateway =
+        Project::with_config(&config.concat()).with_handler("auth", &fixture("authorizer")).serve();
+    let get = |path: &str| {
+        Answer::of(gateway.request("GET", path).header("authorization", "allow")).text()
+    };
+    let told = |answer: &Answer| (answer.text(), answer.header("warning").map(str::to_owned));
+    assert_eq!(get("/default"), "1");
+    let ignored = fresh(&gateway, "/default", "allow");
+    assert_eq!(told(&ignored), ("1".to_owned(), Some(WARNING.to_owned())));
+    let granted = fresh(&gateway, "/default", "allow-cache");
+    assert_eq!(told(&granted), ("2".to_owned(), None));
+    assert_eq!(get("/default"), "2");
+    // What a stage says of the route comes before what the route says.
+    assert_eq!(get("/quiet"), "3");
+    assert_eq!(told(&fresh(&gateway, "/quiet", "allow")), ("3".to_owned(), None));
+    assert_eq!(told(&fresh(&gateway, "/quiet", "allow-cache")), ("4".to_owned(), None));
+    let denied = fresh(&gateway, "/strict", "allow");
+    let message = "User: anonymous is not authorized to perform: execute-api:InvalidateCache on resource: arn:aws:execute-api:us-east-1:********0000:mayfly/prod/GET/strict";
+    assert_eq!((denied.status, denied.json()), (403, json!({ "Message": message })));
+    assert_eq!(fresh(&gateway, "/strict", "allow-cache").text(), "5");
+    assert_eq!(get("/anyone"), "6");
+    assert_eq!(told(&fresh(&gateway, "/anyone", "allow")), ("7".to_owned(), None));
+}
+
+/// The API's own policy speaks for everybody, unless it denies.
+#[test]
+fn a_resource_policy_may_allow_everybody_to_invalidate() {
+    let statement = |effect: &str, action: &str, resource: &str| json!({ "Effect": effect, "Principal": "*", "Action": action, "Resource": resource });
+    let statements = [
+        statement("Allow", "execute-api:Invoke", "*"),
+        statement("Allow", "execute-api:Invalidate*", "execute-api:/prod/GET/*"),
+        statement("Deny", "execute-api:InvalidateCache", "execute-api:/prod/GET/denied"),
+    ];
+    let upstream = counter();
+    let route = |path: &str| {
+        format!(
+            "[[route]]\nroute = \"GET {path}\"\nintegration = {{ type = \"http_proxy\", uri = \"http://{}/\" }}\n",
+            upstream.address
+        )
+    };
+    let config = format!(
+        "kind = \"rest\"\npolicy = '''{}'''\n[stages.prod]\ncache = {{}}\n{}{}",
+        json!({ "Statement": statements }),
+        route("/open"),
+        route("/denied")
+    );
+    let gateway = Project::with_config(&config).serve();
+    let fresh = |path: &str| fresh(&gateway, path, "");
+    assert_eq!(
+        (gateway.get("/open").text(), fresh("/open").text()),
+        ("1".to_owned(), "2".to_owned())
+    );
+    assert_eq!(gateway.get("/denied").text(), "3");
+    let denied = fresh("/denied");
+    assert_eq!((denied.text(), denied.header("warning")), ("3".to_owned(), Some(WARNING)));
 }
 
 /// In both kinds of API, without a cache of the stage.

@@ -185,9 +185,9 @@ fn methods(stage: &Table<'_>) -> BTreeMap<String, MethodConfig> {
     let hint = "write { \"GET /path\" = { throttle = { rate = 10, burst = 20 } } }";
     let read = |Entry { name, value }: Entry<'_>| {
         let table = value.table(&METHOD)?;
-        let cache_ttl = table.take("cache").and_then(|given| cache::method(&given));
+        let cache = table.take("cache").and_then(|given| cache::method(&given));
         let throttle = throttle_of(&table);
-        Some((name.text.to_owned(), MethodConfig { throttle, cache_ttl }))
+        Some((name.text.to_owned(), MethodConfig { throttle, cache }))
     };
     stage.entries("methods", hint).into_iter().filter_map(read).collect()
 }

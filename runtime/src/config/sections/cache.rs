@@ -5,9 +5,10 @@ use std::{ops::RangeInclusive, time::Duration};
 use super::models::named_parameter;
 use crate::{
     config::{
-        CACHE_BYTES, CacheConfig, MappingExpression, RequestParameter, RouteCacheConfig,
+        CACHE_BYTES, CACHE_TTL, CacheConfig, Invalidation, MappingExpression, MethodCacheConfig,
+        RequestParameter, RouteCacheConfig, Unauthorized,
         keys::{CACHE, METHOD_CACHE, ROUTE_CACHE},
-        read::{Table, Value},
+        read::{Table, Text, Value, choice},
         tree::Data,
     },
     router::RouteKey,
@@ -16,34 +17,38 @@ use crate::{
 /// How long an answer may be kept, in seconds: API Gateway's bounds.
 const TTL_SECONDS: RangeInclusive<u64> = 0..=3600;
 
-/// How long it is kept unless something else is said: API Gateway's.
-const TTL_SECONDS_DEFAULT: u64 = 300;
-
 /// The most bytes of a stage's cache: API Gateway's largest.
 const CACHE_BYTES_MAX: u64 = 237 * 1024 * 1024 * 1024;
+
+/// What `unauthorized` may be.
+const STRATEGIES: [(&str, Unauthorized); 3] = [
+    ("FAIL_WITH_403", Unauthorized::FailWith403),
+    ("SUCCEED_WITH_RESPONSE_HEADER", Unauthorized::SucceedWithResponseHeader),
+    ("SUCCEED_WITHOUT_RESPONSE_HEADER", Unauthorized::SucceedWithoutResponseHeader),
+];
 
 /// A stage's `cache`.
 pub fn stage(value: &Value<'_>) -> Option<CacheConfig> {
     let table = value.table(&CACHE)?;
-    let ttl = table.integer("ttl_seconds", TTL_SECONDS, TTL_SECONDS_DEFAULT);
+    let ttl = table.integer("ttl_seconds", TTL_SECONDS, CACHE_TTL.as_secs());
     let capacity_bytes = table.integer("capacity_bytes", 1..=CACHE_BYTES_MAX, CACHE_BYTES);
-    Some(CacheConfig { ttl: Duration::from_secs(ttl), capacity_bytes })
+    let invalidation = invalidation(&table);
+    Some(CacheConfig { ttl: Duration::from_secs(ttl), capacity_bytes, invalidation })
 }
 
-/// A method's `cache`: `false`, or how long.
-pub fn method(value: &Value<'_>) -> Option<Duration> {
+/// A method's `cache`: `false`, or how.
+pub fn method(value: &Value<'_>) -> Option<MethodCacheConfig> {
     if matches!(value.value, Data::Boolean(false)) {
-        return Some(Duration::ZERO);
+        let invalidation = Invalidation::default();
+        return Some(MethodCacheConfig { ttl: Some(Duration::ZERO), invalidation });
     }
     let table = value.table(&METHOD_CACHE)?;
-    let ttl = table.integer("ttl_seconds", TTL_SECONDS, TTL_SECONDS_DEFAULT);
-    Some(Duration::from_secs(ttl))
+    Some(MethodCacheConfig { ttl: own_ttl(&table), invalidation: invalidation(&table) })
 }
 
 /// A route's `cache`.
 pub fn route(route: &Table<'_>, key: Option<&RouteKey>) -> Option<RouteCacheConfig> {
     let table = route.take("cache")?.table(&ROUTE_CACHE)?;
-    let ttl = table.take("ttl_seconds").and_then(|value| value.integer(TTL_SECONDS, ""));
     let given = table.take("key").and_then(|value| value.strings()).unwrap_or_default();
     let mut parameters = Vec::new();
     for text in given {
@@ -52,7 +57,25 @@ pub fn route(route: &Table<'_>, key: Option<&RouteKey>) -> Option<RouteCacheConf
             Err((message, hint)) => table.source.problem(text.at, message, hint),
         }
     }
-    Some(RouteCacheConfig { ttl: ttl.map(Duration::from_secs), key: parameters })
+    let invalidation = invalidation(&table);
+    Some(RouteCacheConfig { ttl: own_ttl(&table), key: parameters, invalidation })
+}
+
+fn own_ttl(table: &Table<'_>) -> Option<Duration> {
+    let seconds = table.take("ttl_seconds")?.integer(TTL_SECONDS, "")?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Who may have answers made anew.
+fn invalidation(table: &Table<'_>) -> Invalidation {
+    let unauthorized = table.take("unauthorized").and_then(|value| {
+        let text = value.string()?;
+        // The service's words, in capitals or not.
+        let upper = text.text.to_ascii_uppercase();
+        choice(&value, Text { text: &upper, at: text.at }, &STRATEGIES)
+    });
+    let given = table.take("require_authorization").and_then(|value| value.boolean());
+    Invalidation { require_authorization: given, unauthorized }
 }
 
 /// `query.NAME`, `header.NAME` or `path.NAME`, or the service's longer form.

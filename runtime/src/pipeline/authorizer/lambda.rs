@@ -19,7 +19,7 @@ use crate::{
     config::{ApiKind, LambdaAuthorizer, LambdaInput},
     gateway::Authorizer,
     integration::{self, IntegrationAnswer, IntegrationError},
-    policy::{Authorization, Call, Decision},
+    policy::{Action, Authorization, Call, Decision},
     sandbox::InvokeError,
 };
 
@@ -97,7 +97,8 @@ async fn ask(
 fn check(authorization: &Authorization, request: &MethodRequest<'_>) -> Result<(), GatewayError> {
     let about = request.about();
     let context = |key: &str| resource_policy::value(&about, key);
-    let call = Call { resource: &resource_policy::resource(&about), context: &context };
+    let resource = resource_policy::resource(&about);
+    let call = Call { action: Action::Invoke, resource: &resource, context: &context };
     match authorization.decide(&call) {
         Decision::Allow => Ok(()),
         Decision::ExplicitDeny => Err(GatewayError::NotAuthorized { is_explicit: true }),

@@ -43,6 +43,10 @@ impl Guest for Authorizer {
             "fail" => return Err(failed("asked to fail")),
             "nonsense" => return Ok("[1]".to_owned()),
             "nobody" => answer["principalId"] = Value::Null,
+            "allow-cache" => {
+                let actions = json!(["execute-api:Invoke", "execute-api:InvalidateCache"]);
+                answer["policyDocument"]["Statement"][0]["Action"] = actions;
+            }
             "nested" => answer["context"]["list"] = json!([1]),
             "simple-yes" => {
                 answer = json!({ "isAuthorized": true, "context": { "list": [1, "2"] } });
