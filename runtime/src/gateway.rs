@@ -17,8 +17,8 @@ use crate::{
     config::{
         ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, CACHE_TTL, Config, FunctionName,
         HttpConfig, IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig,
-        MappingExpression, PayloadFormat, RouteCacheConfig, RouteConfig, StageConfig, ThrottleConfig,
-        Unauthorized, ValidationConfig,
+        MappingExpression, PayloadFormat, RouteCacheConfig, RouteConfig, StageConfig,
+        ThrottleConfig, Unauthorized, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
