@@ -82,7 +82,10 @@ impl Counters {
     /// Takes back one that was counted in vain.
     pub fn uncount(&self, name: &str, window: Window) {
         if let Some(counter) = find(self.shards.read(shard_of(name)).get(name), window) {
-            counter.used.fetch_sub(1, Ordering::Relaxed);
+            // The file may tell of fewer than we have counted: someone set it back.
+            let less = |used: u64| Some(used.saturating_sub(1));
+            // It always gives a number.
+            let _ = counter.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             counter.pending.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -121,7 +124,7 @@ impl Counters {
     pub fn written(&self, Pending { name, window, change }: &Pending, total: i64) {
         if let Some(counter) = find(self.shards.read(shard_of(name)).get(name), *window) {
             let before = counter.stored.swap(total, Ordering::Relaxed);
-            let others = total - before - change;
+            let others = total.saturating_sub(before).saturating_sub(*change);
             let more = |used: u64| Some(used.saturating_add_signed(others));
             // It always gives a number.
             let _ = counter.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);

@@ -7,7 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
@@ -25,6 +25,9 @@ const VERSION: i64 = 1;
 
 /// How long a write waits for other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long before it is opened again.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long counters of past periods are kept, in days: as long as the service
 /// tells of them.
@@ -49,7 +52,7 @@ impl File {
     pub fn open(data: &Path) -> Result<Self, StateError> {
         let path = data.join(NAME);
         fs::create_dir_all(data).map_err(|error| failed(&path, &error))?;
-        match open(&path) {
+        match patiently(&path) {
             Err(Unusable::Damaged(reason)) => {
                 let aside = set_aside(&path).map_err(|error| failed(&path, &error))?;
                 let (path, aside) = (path.display(), aside.display());
@@ -59,7 +62,7 @@ impl File {
             }
             opened => return opened.map_err(|error| failed(&path, &error)),
         }
-        open(&path).map_err(|error| failed(&path, &error))
+        patiently(&path).map_err(|error| failed(&path, &error))
     }
 
     /// Counters of periods that are not over at `today`.
@@ -89,8 +92,10 @@ impl File {
         let mut totals = Vec::with_capacity(changes.len());
         {
             let mut statement = transaction.prepare_cached(
+                // Whatever the file says, a sum stays a whole number.
                 "INSERT INTO counter (name, first, until, used) VALUES (?1, ?2, ?3, max(0, ?4))
-                 ON CONFLICT (name, first, until) DO UPDATE SET used = max(0, used + ?4)
+                 ON CONFLICT (name, first, until)
+                 DO UPDATE SET used = min(max(0, used + ?4), 4611686018427387904)
                  RETURNING used",
             )?;
             for Pending { name, window, change } in changes {
@@ -149,6 +154,25 @@ impl From<rusqlite::Error> for Unusable {
             _ => Self::Sqlite(error),
         }
     }
+}
+
+/// Opens a file that another process may be opening too: who turns its log on
+/// meets the other without being made to wait.
+fn patiently(path: &Path) -> Result<File, Unusable> {
+    let begun = Instant::now();
+    loop {
+        match open(path) {
+            Err(Unusable::Sqlite(error)) if is_busy(&error) && begun.elapsed() < BUSY_TIMEOUT => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 fn open(path: &Path) -> Result<File, Unusable> {

@@ -170,6 +170,53 @@ async fn two_processes_count_into_one_file() {
 }
 
 #[tokio::test]
+async fn a_file_that_says_anything_is_counted_on() {
+    let (folder, state) = opened();
+    let first = window().first.to_string();
+    let until = window().until.to_string();
+    for (name, used) in [("lowest", i64::MIN), ("negative", -1), ("highest", i64::MAX)] {
+        let connection = rusqlite::Connection::open(folder.path().join("usage.sqlite"));
+        let values = rusqlite::params![name, first, until, used];
+        connection
+            .expect("opens")
+            .execute("INSERT INTO counter VALUES (?1, ?2, ?3, ?4)", values)
+            .expect("written");
+    }
+    drop(state);
+    let state = State::open(folder.path()).expect("opens");
+    let all = |name| Limit::Quota { name, window: window(), limit: None };
+    let empty = bucket("empty", 0.001, 1);
+    assert_eq!(state.take(&[Limit::Bucket(&empty)]).await, Ok(()));
+    for name in ["lowest", "negative", "highest"] {
+        assert_eq!(state.take(&[all(name)]).await, Ok(()));
+        assert_eq!(used(&state, name).await > 0, name == "highest", "{name}");
+        assert!(state.take(&[all(name), Limit::Bucket(&empty)]).await.is_err());
+    }
+    assert_eq!(state.take(&[quota("negative", 10)]).await, Ok(()));
+    assert!(state.take(&[quota("highest", u64::MAX)]).await.is_ok());
+    // What others set back is set back for us.
+    let connection = rusqlite::Connection::open(folder.path().join("usage.sqlite"));
+    connection.expect("opens").execute("DELETE FROM counter", []).expect("written");
+    assert_eq!(state.take(&[quota("q", 1)]).await, Ok(()));
+    assert_eq!(used(&state, "q").await, 1);
+}
+
+#[tokio::test]
+async fn many_processes_may_open_a_folder_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let begin = Barrier::new(8);
+    let open = || {
+        begin.wait();
+        State::open(folder.path()).map(drop).map_err(|error| error.to_string())
+    };
+    let opened: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a result")).collect()
+    });
+    assert_eq!(opened, vec![Ok(()); 8]);
+}
+
+#[tokio::test]
 async fn what_is_counted_is_written_without_being_asked() {
     let (folder, state) = opened();
     assert_eq!(state.take(&[quota("q", 10)]).await, Ok(()));
