@@ -11,6 +11,7 @@ use std::{
 
 use http::Method;
 use moka::sync::Cache;
+use rustls::ServerConfig;
 
 use crate::{
     cache::StageCache,
@@ -25,6 +26,7 @@ use crate::{
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::Function,
     state::{Bucket, State},
+    tls,
     usage_plan::ApiKeys,
 };
 
@@ -49,6 +51,9 @@ pub struct Gateway {
     pub account: Option<Bucket>,
     /// What mocks remember.
     pub mocks: Mocks,
+    /// What ends handshakes for names that no domain has; none where no domain
+    /// is reached in TLS.
+    pub nobody: Option<Arc<ServerConfig>>,
     /// What answers where no route does.
     pub recording: Option<Recording>,
 }
@@ -264,10 +269,12 @@ impl Gateway {
             let route = Route::new(&key, target, config.limits.integration_timeout, false);
             Recording { route, recorder: old.map_or_else(new, Arc::clone) }
         });
+        // There is cryptography for TLS: what fails is never configured.
+        let nobody = config.domains.has_tls().then(tls::nobody).and_then(Result::ok);
         let account = config.account_throttle.as_ref();
         let account = account.map(|throttle| Bucket::new("account", throttle));
         let api_keys = ApiKeys::new(&config);
-        Self { config, functions, router, clients, state, api_keys, account, mocks, recording }
+        Self { config, functions, router, clients, state, api_keys, account, mocks, nobody, recording }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.

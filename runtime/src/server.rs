@@ -2,6 +2,8 @@
 //! a connection may take, and an orderly end.
 
 mod fault;
+mod handshake;
+mod transport;
 
 use std::{
     future::Future,
@@ -23,6 +25,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, timeout_at},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::task::TaskTracker;
@@ -32,11 +35,17 @@ use crate::{
     gateway::Gateway,
     integration::AnswerBody,
     pipeline::{self, Connection, Trace},
+    tls::HTTP_2,
 };
 use fault::Breakage;
+use transport::Transport;
 
 /// What an HTTP/2 connection begins with. RFC 9113, section 3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection in TLS begins with: a record of the handshake, RFC 8446,
+/// section 5.1. No method of HTTP does.
+const HANDSHAKE: u8 = 22;
 
 /// Requests of one HTTP/2 connection that are answered at once.
 const STREAMS_MAX: u32 = 256;
@@ -114,28 +123,61 @@ impl Server {
         self: Arc<Self>,
         stream: TcpStream,
         client: SocketAddr,
-        stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
     ) {
         let Ok(local) = stream.local_addr() else { return };
         // Answers are written whole; waiting for more only delays them.
         let _ = stream.set_nodelay(true);
-        let begin = tokio::time::timeout(self.pools.header_read_timeout, is_http2(&stream));
-        let mut stopping = stop.clone();
-        let http2 = tokio::select! {
+        let mut connection = Connection { client, local, tls: None };
+        // For all that comes before the first request.
+        let deadline = Instant::now() + self.pools.header_read_timeout;
+        let has_tls = self.gateway.load().nobody.is_some();
+        let begin = timeout_at(deadline, begin(&stream, has_tls));
+        let begin = tokio::select! {
             begin = begin => match begin {
-                Ok(Ok(http2)) => http2,
+                Ok(Ok(begin)) => begin,
                 Ok(Err(_)) | Err(_) => return,
             },
-            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => return,
         };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.pools.body_idle_timeout));
-        let io = TokioIo::new(Box::pin(stream));
+        let stream = Box::pin(stream);
+        if begin != Begin::Tls {
+            return self.serve(stream, begin == Begin::Http2, connection, stop).await;
+        }
+        let gateway = self.gateway.load_full();
+        let accepted = timeout_at(deadline, handshake::accept(&gateway, stream, &connection));
+        let accepted = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok(Ok((stream, session))) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+                connection.tls = Some(Arc::new(session));
+                // An old snapshot is not kept for as long as a connection.
+                drop(gateway);
+                self.serve(stream, http2, connection, stop).await;
+            }
+            Ok(Err(refusal)) => refusal.log(client),
+            Err(_) => tracing::debug!(%client, "a handshake took too long"),
+        }
+    }
 
+    async fn serve(
+        self: Arc<Self>,
+        stream: impl Transport,
+        http2: bool,
+        connection: Connection,
+        stop: watch::Receiver<bool>,
+    ) {
+        let io = TokioIo::new(stream);
+        let client = connection.client;
         let server = Arc::clone(&self);
         let service = service_fn(move |request: Request<Incoming>| {
-            let server = Arc::clone(&server);
-            async move { server.answer(Connection { client, local }, request).await }
+            let (server, connection) = (Arc::clone(&server), connection.clone());
+            async move { server.answer(connection, request).await }
         });
         // Those of the moment: the parser holds a connection to them to its end.
         let limits = self.gateway.load().config.limits.clone();
@@ -217,20 +259,26 @@ where
     connection.await
 }
 
-/// Whether the client begins with HTTP/2's preface. It is looked at without
-/// being taken; the caller bounds the time.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+/// What a connection begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    Http1,
+    Http2,
+    Tls,
+}
+
+/// What the client begins with. It is looked at without being taken; the
+/// caller bounds the time.
+async fn begin(stream: &TcpStream, has_tls: bool) -> io::Result<Begin> {
     let mut begin = [0; PREFACE.len()];
     loop {
         let read = stream.peek(&mut begin).await?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if begin[..read] != PREFACE[..read] {
-            return Ok(false);
-        }
-        if read == PREFACE.len() {
-            return Ok(true);
+        match begin.first() {
+            _ if read == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(&HANDSHAKE) if has_tls => return Ok(Begin::Tls),
+            _ if begin[..read] != PREFACE[..read] => return Ok(Begin::Http1),
+            _ if read == PREFACE.len() => return Ok(Begin::Http2),
+            _ => {}
         }
         // What is there stays readable, so readiness cannot be waited for.
         tokio::time::sleep(PREFACE_PAUSE).await;

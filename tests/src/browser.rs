@@ -56,6 +56,18 @@ impl Site {
     /// None, and a line that says so, where there is no Chromium: on a
     /// developer's machine the test `name` is skipped. With `CI=true` it fails.
     pub fn run(self, name: &str, script: &str) -> Option<Value> {
+        self.run_with(name, script, &[], &[])
+    }
+
+    /// The same for a page that also speaks to `hosts`, which are this machine,
+    /// in a browser with these arguments.
+    pub fn run_with(
+        self,
+        name: &str,
+        script: &str,
+        hosts: &[&str],
+        arguments: &[String],
+    ) -> Option<Value> {
         let Some(chromium) = chromium() else {
             crate::skip(name, "there is no chromium on PATH");
             return None;
@@ -76,7 +88,7 @@ impl Site {
                 thread::spawn(move || answer(stream, &page, &sender));
             }
         });
-        let _browser = Browser::open(&chromium, &self.origin);
+        let _browser = Browser::open(&chromium, &self.origin, hosts, arguments);
         Some(report(&reports, name))
     }
 }
@@ -131,14 +143,16 @@ struct Browser {
 }
 
 impl Browser {
-    fn open(chromium: &Path, url: &str) -> Self {
+    fn open(chromium: &Path, url: &str, hosts: &[&str], arguments: &[String]) -> Self {
+        let ours: String = hosts.iter().map(|host| format!("MAP {host} 127.0.0.1, ")).collect();
         let profile = tempfile::tempdir().expect("a folder");
         let child = Command::new(chromium)
             // Root has no sandbox, nor has a container.
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
             .args(["--disable-component-update", "--disable-breakpad", "--no-proxy-server"])
-            .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+            .arg(format!("--host-resolver-rules={ours}MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
+            .args(arguments)
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg(url)
             // Its own helpers end with it.

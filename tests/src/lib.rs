@@ -2,6 +2,7 @@
 //! folder of its own, and stops it when the test is over.
 
 pub mod browser;
+pub mod curl;
 pub mod python;
 pub mod tls;
 pub mod upstream;

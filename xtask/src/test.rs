@@ -51,19 +51,29 @@ fn build(host: &Host) -> Result {
     guests::handlers(host, &[])?;
     guests::fixtures(host, &[])?;
     step("python", || python::for_tests(host))?;
-    step("browser", browser)
+    step("clients", clients)
 }
 
-/// Debian's Chromium, where it may be installed. Without one the tests that
-/// need it say that they are skipped, and fail where `CI=true`.
-fn browser() -> Result {
-    const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+/// Programs that tests use as clients: Debian's packages, and what the programs
+/// are called.
+const CLIENTS: [(&str, &[&str]); 3] = [
+    ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
+    ("curl", &["curl"]),
+    ("openssl", &["openssl"]),
+];
+
+/// Installs those that are missing, where that may be done. Without one the
+/// tests that need it say that they are skipped, and fail where `CI=true`.
+fn clients() -> Result {
     let paths = env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        env::split_paths(&paths).any(|dir| NAMES.iter().any(|name| dir.join(name).is_file()));
-    if !is_there && let Err(reason) = apt::install(&["chromium"], &report) {
-        report(&format!("no chromium, its tests are skipped: {reason}"));
-        report("hint: on Debian: sudo apt-get install chromium");
+    let is_there = |names: &[&str]| {
+        env::split_paths(&paths).any(|dir| names.iter().any(|name| dir.join(name).is_file()))
+    };
+    for (package, _) in CLIENTS.iter().filter(|(_, names)| !is_there(names)) {
+        if let Err(reason) = apt::install(&[package], &report) {
+            report(&format!("no {package}, its tests are skipped: {reason}"));
+            report(&format!("hint: on Debian: sudo apt-get install {package}"));
+        }
     }
     Ok(())
 }

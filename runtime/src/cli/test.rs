@@ -3,6 +3,7 @@
 use std::{
     io::Write as _,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
@@ -13,8 +14,10 @@ use http_body_util::Full;
 
 use super::{ConfigArguments, Failure, load, runtime, text_or_file};
 use crate::{
-    config::FaultKind,
+    config::{FaultKind, host_name},
+    gateway::Gateway,
     pipeline::{self, Connection, Trace},
+    tls::Session,
 };
 
 #[derive(clap::Args)]
@@ -44,7 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let port = loaded.gateway.config.server.listen.port();
     let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let connection = Connection { client: here(0), local: here(port) };
+    let connection =
+        Connection { client: here(0), local: here(port), tls: session(&loaded.gateway, &request) };
     let mut trace = Trace::On(Vec::new());
     let started = Instant::now();
     let response =
@@ -62,6 +66,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     writeln!(out, "latency: {:.1} ms", latency.as_secs_f64() * 1000.0)?;
     Ok(())
+}
+
+/// The test stands for a request that has come the right way: where `Host`
+/// names a domain that is reached in TLS, for one without a certificate of the
+/// client's.
+fn session<B>(gateway: &Gateway, request: &Request<B>) -> Option<Arc<Session>> {
+    let host = pipeline::host(request.headers())?;
+    let domain = gateway.config.domains.find(&host_name(host.host()))?;
+    Some(Arc::new(Session {
+        terms: Arc::clone(&domain.tls.as_ref()?.terms),
+        version: "TLSv1.3",
+        cipher_suite: "TLS_AES_128_GCM_SHA256",
+        client_certificate: None,
+    }))
 }
 
 fn request(arguments: &Arguments) -> anyhow::Result<Request<Full<Bytes>>> {

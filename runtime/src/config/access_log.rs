@@ -26,7 +26,7 @@ pub enum AccessLogPiece {
 
 /// What the service has beside those. Of what Mayfly knows nothing, the log
 /// has `-`.
-const OWN: [&str; 39] = [
+const OWN: [&str; 33] = [
     "authenticate.error",
     "authenticate.latency",
     "authenticate.status",
@@ -45,12 +45,6 @@ const OWN: [&str; 39] = [
     "customDomain.basePathMatched",
     "customDomain.routingRuleIdMatched",
     "dataProcessed",
-    "identity.clientCert.clientCertPem",
-    "identity.clientCert.issuerDN",
-    "identity.clientCert.serialNumber",
-    "identity.clientCert.subjectDN",
-    "identity.clientCert.validity.notAfter",
-    "identity.clientCert.validity.notBefore",
     "integration.error",
     "integration.integrationStatus",
     "integration.latency",

@@ -3,7 +3,7 @@
 /// Those that mapping expressions and access logs both have.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-mapping-template-reference.html#context-variable-reference>
-pub const COMMON: [&str; 40] = [
+pub const COMMON: [&str; 46] = [
     "accountId",
     "apiId",
     "awsEndpointRequestId",
@@ -20,6 +20,12 @@ pub const COMMON: [&str; 40] = [
     "identity.apiKey",
     "identity.apiKeyId",
     "identity.caller",
+    "identity.clientCert.clientCertPem",
+    "identity.clientCert.issuerDN",
+    "identity.clientCert.serialNumber",
+    "identity.clientCert.subjectDN",
+    "identity.clientCert.validity.notAfter",
+    "identity.clientCert.validity.notBefore",
     "identity.cognitoAuthenticationProvider",
     "identity.cognitoAuthenticationType",
     "identity.cognitoIdentityId",

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::{FunctionName, MockConfig, PayloadFormat, UriTemplate};
-use crate::mapping::{self, MappingTemplate};
+use crate::{
+    mapping::{self, MappingTemplate},
+    tls::Identity,
+};
 
 /// What answers a route: exactly one of these.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,13 +163,15 @@ pub enum IntegrationParameter {
     Header(HeaderName),
 }
 
-/// Whom an integration trusts.
+/// Whom an integration trusts, and what it shows of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TlsConfig {
     /// Certificates in PEM instead of the system's.
     pub ca: Option<Vec<u8>>,
     /// Whether any certificate will do.
     pub insecure_skip_verification: bool,
+    /// The client's certificate, where the server asks for one.
+    pub identity: Option<Identity>,
 }
 
 /// What a payload is turned into.
@@ -179,6 +184,18 @@ pub enum ContentHandling {
 }
 
 impl IntegrationConfig {
+    /// The endpoint that it calls.
+    pub fn endpoint(&self) -> Option<&HttpConfig> {
+        match self {
+            Self::HttpProxy(http) => Some(http),
+            Self::Mapped(mapped) => match &mapped.target {
+                MappedTarget::Http(http) => Some(http),
+                MappedTarget::Mock | MappedTarget::Function(_) => None,
+            },
+            Self::Function { .. } | Self::Mock(_) => None,
+        }
+    }
+
     /// The function that it calls.
     pub fn function(&self) -> Option<&FunctionName> {
         match self {

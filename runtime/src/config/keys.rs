@@ -24,6 +24,8 @@ pub static ROOT: Section = Section {
         "drop_in",
         "seed",
         "policy",
+        "disable_execute_api_endpoint",
+        "domain",
         "binary_media_types",
         "minimum_compression_size",
         "cors",
@@ -46,6 +48,13 @@ pub static ROOT: Section = Section {
         "route",
     ],
 };
+
+pub static DOMAIN: Section = Section {
+    title: "[[domain]]",
+    keys: &["name", "certificate", "private_key", "security_policy", "mutual_tls", "base_paths"],
+};
+
+pub static MUTUAL_TLS: Section = Section { title: "a domain's mutual_tls", keys: &["truststore"] };
 
 pub static CORS: Section = Section {
     title: "[cors]",
@@ -253,8 +262,10 @@ pub static INTEGRATION: Section = Section {
     ],
 };
 
-pub static TLS: Section =
-    Section { title: "an integration's tls", keys: &["ca_file", "insecure_skip_verification"] };
+pub static TLS: Section = Section {
+    title: "an integration's tls",
+    keys: &["ca_file", "insecure_skip_verification", "certificate", "private_key"],
+};
 
 pub static METHOD_RESPONSE: Section =
     Section { title: "an entry of a route's method_responses", keys: &["status", "headers"] };
@@ -270,6 +281,8 @@ pub static RESPONSE: Section = Section {
 /// All of them, in the order of the documentation.
 pub static SECTIONS: &[&Section] = &[
     &ROOT,
+    &DOMAIN,
+    &MUTUAL_TLS,
     &CORS,
     &STAGE,
     &METHOD,

@@ -9,6 +9,7 @@ mod access_log;
 mod authorizer;
 mod condition;
 mod context;
+mod domain;
 mod function_name;
 mod integration;
 mod keys;
@@ -39,6 +40,7 @@ use crate::{policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use authorizer::{AuthorizerConfig, AuthorizerKind, LambdaAuthorizer, LambdaInput};
 pub use condition::{Condition, Part, Test};
+pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
 pub use function_name::FunctionName;
 pub use integration::{
     ContentHandling, GatewayResponseConfig, HttpConfig, IntegrationConfig, IntegrationParameter,
@@ -69,7 +71,8 @@ pub struct Config {
     /// Other files that it names and that were read, absolute: an OpenAPI
     /// definition, templates, schemas, certificates.
     pub files: Vec<PathBuf>,
-    /// What the OpenAPI definition says and is not served.
+    /// What is not wrong and still not right: what the OpenAPI definition says
+    /// and is not served, certificates that have expired.
     pub warnings: Vec<Problem>,
     /// What needs a restart to change.
     pub server: ServerConfig,
@@ -87,6 +90,10 @@ pub struct Config {
     pub drop_in: bool,
     /// What makes random values of mocks the same with every start.
     pub seed: Option<u64>,
+    /// `[[domain]]`: custom domain names.
+    pub domains: Domains,
+    /// Whether the API is reached by its domains only.
+    pub disable_execute_api_endpoint: bool,
     /// Who may call a REST API.
     pub policy: Option<Policy>,
     /// Who calls, by what they send.
@@ -481,6 +488,12 @@ impl Config {
         self.functions.get(name).unwrap_or(&self.function_default)
     }
 
+    /// The endpoints that routes call, and the one that is recorded.
+    pub fn endpoints(&self) -> impl Iterator<Item = &HttpConfig> {
+        let recorded = self.record.as_ref().map(|record| &*record.endpoint);
+        self.routes.iter().filter_map(|route| route.integration.endpoint()).chain(recorded)
+    }
+
     /// Whether any stage, or its canary, has the variable.
     pub fn has_stage_variable(&self, name: &str) -> bool {
         self.stages.values().any(|stage| {
@@ -496,7 +509,10 @@ impl Config {
         let authorizer = route.authorizer.as_ref().and_then(|authorizer| authorizer.function());
         let called: Vec<&FunctionName> =
             route.integration.function().into_iter().chain(authorizer).collect();
-        let served = |own: &&String| self.stage_prefix || **own == self.stage;
+        let mapped: BTreeSet<&String> =
+            self.domains.iter().flat_map(|domain| domain.base_paths.0.values()).collect();
+        let served =
+            |own: &&String| self.stage_prefix || **own == self.stage || mapped.contains(*own);
         let mut names = BTreeSet::new();
         for stage in self.stages.iter().filter(|(own, _)| served(own)).map(|(_, stage)| stage) {
             let mut add = |variables| {

@@ -253,6 +253,16 @@ impl<'r> Value<'r> {
         }
     }
 
+    /// The same for a file that nobody else should be able to read.
+    pub fn secret_file(&self, name: Text<'_>) -> Option<String> {
+        let text = self.file(name)?;
+        if is_open(&absolute(&self.source.folder, Path::new(name.text))) {
+            let message = format!("{}: others can read {}", self.path, name.text);
+            self.source.warning(name.at, message, format!("run chmod 600 {}", name.text));
+        }
+        Some(text)
+    }
+
     /// A string, or `{ file = "FILE" }` for the text of a file; with what to
     /// call it when something is wrong with it.
     pub fn text_or_file(&self) -> Option<(Cow<'r, str>, String)> {
@@ -511,4 +521,16 @@ pub fn read_text(file: &Path, bytes_max: u64) -> io::Result<String> {
     }
     String::from_utf8(bytes)
         .map_err(|error| io::Error::other(format!("it is not UTF-8: {}", error.utf8_error())))
+}
+
+/// Whether others than its owner can read a file.
+#[cfg(unix)]
+fn is_open(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open(_: &Path) -> bool {
+    false
 }

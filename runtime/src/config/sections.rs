@@ -10,6 +10,7 @@ mod collections;
 mod conditions;
 mod cors;
 mod definition;
+mod domains;
 mod endpoint;
 mod expression;
 mod functions;
@@ -106,6 +107,7 @@ pub fn load(
     config.files = source.files();
     config.files.extend(given.as_ref().map(|given| given.path.clone()));
     config.warnings = definition_source.warnings();
+    let own_warnings = source.warnings();
     let mut problems = source.into_problems(&unreadable);
     problems.extend(unread.map(|message| Problem {
         file: name.to_owned(),
@@ -117,6 +119,7 @@ pub fn load(
     if overrides.strict {
         problems.append(&mut config.warnings);
     }
+    config.warnings.extend(own_warnings);
     if problems.is_empty() {
         Ok(config)
     } else {
@@ -175,6 +178,8 @@ fn config(
         warnings: Vec::new(),
         name: name.unwrap_or_else(|| "mayfly".to_owned()),
         kind,
+        domains: domains::domains(root, &stages, &stage),
+        disable_execute_api_endpoint: root.boolean("disable_execute_api_endpoint", false),
         stage,
         stages,
         stage_prefix: root.boolean("stage_prefix", false),

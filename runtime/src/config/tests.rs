@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1 cargo test -p mayfly config` writes them anew, to be
 //! reviewed as a diff.
 
+mod domains;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -63,9 +65,12 @@ fn text(problems: &[Problem]) -> String {
 
 fn load_text(text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
     let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("gateway.toml"), text).expect("written");
-    load(Some(Path::new("gateway.toml")), folder.path(), overrides)
-        .map_err(|invalid| invalid.problems)
+    load_in(folder.path(), text, overrides)
+}
+
+fn load_in(folder: &Path, text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    fs::write(folder.join("gateway.toml"), text).expect("written");
+    load(Some(Path::new("gateway.toml")), folder, overrides).map_err(|invalid| invalid.problems)
 }
 
 #[test]
@@ -160,8 +165,10 @@ fn the_examples_of_the_documentation_are_valid() {
         .map(|rest| rest.split("```").next().expect("its end"))
         .collect();
     assert!(examples.len() >= 5, "{} examples", examples.len());
+    let folder = tempfile::tempdir().expect("a folder");
+    domains::write_certificates(folder.path());
     for example in examples {
-        if let Err(problems) = load_text(example, &Overrides::default()) {
+        if let Err(problems) = load_in(folder.path(), example, &Overrides::default()) {
             panic!("{example}\n{}", text(&problems));
         }
     }
@@ -188,7 +195,7 @@ fn damaged_files_never_panic() {
 proptest::proptest! {
     #[test]
     fn any_text_is_a_configuration_or_problems_with_places(
-        text in "(name|route|mock|rules|when|query[.]a|sequence|delay_ms|min|max|like|function|table|stages|[.]|=|\"|\\[|\\]|\\[\\[|[{}]|,|\n|[0-9]|-|true|\\PC){0,40}",
+        text in "(name|domain|base_paths|certificate|route|mock|rules|when|query[.]a|sequence|delay_ms|min|max|like|function|table|stages|[.]|=|\"|\\[|\\]|\\[\\[|[{}]|,|\n|[0-9]|-|true|\\PC){0,40}",
     ) {
         if let Err(problems) = load_text(&text, &Overrides::default()) {
             proptest::prop_assert!(!problems.is_empty());

@@ -2,7 +2,7 @@
 //! caller's to follow.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,12 +19,15 @@ use hyper_util::{
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 use super::{AnswerBody, IntegrationError, StreamError, body::bounded};
-use crate::config::TlsConfig;
+use crate::{
+    config::{Config, TlsConfig},
+    tls,
+};
 
 /// The longest that a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +41,7 @@ const IDLE_MAX: usize = 64;
 /// The longest answer that is read whole, in bytes: API Gateway's payload.
 pub const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
 
-/// Clients by whom they trust. They outlive snapshots, so that a reload keeps
+/// Clients by whom they trust, and as whom they call. They outlive snapshots, so that a reload keeps
 /// connections.
 #[derive(Default)]
 pub struct Clients(Mutex<BTreeMap<TlsConfig, Client>>);
@@ -54,6 +57,13 @@ impl std::fmt::Debug for Client {
 }
 
 impl Clients {
+    /// Lets go of clients that no endpoint of the configuration needs.
+    pub fn retain(&self, config: &Config) {
+        let used: BTreeSet<&TlsConfig> = config.endpoints().map(|http| &http.tls).collect();
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|tls, _| used.contains(tls));
+    }
+
     /// The client that trusts as `tls` says.
     pub fn get(&self, tls: &TlsConfig) -> Client {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,11 +82,10 @@ impl Clients {
 /// Why it holds none.
 pub fn certificates(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("not PEM: {error}"))?;
+    for certificate in tls::certificates(pem)? {
         store.add(certificate).map_err(|error| format!("not a certificate: {error}"))?;
     }
-    if store.is_empty() { Err("there is no certificate in it".to_owned()) } else { Ok(store) }
+    Ok(store)
 }
 
 impl Client {
@@ -168,21 +177,25 @@ fn failure(error: &hyper_util::client::legacy::Error) -> IntegrationError {
 }
 
 fn client_config(tls: &TlsConfig) -> ClientConfig {
-    let provider = Arc::new(ring::default_provider());
+    let provider = tls::provider();
     let versions: &[_] = &[&rustls::version::TLS13, &rustls::version::TLS12];
     // The provider has suites for both versions.
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .unwrap_or_else(|_| unreachable!("ring knows TLS 1.2 and 1.3"));
-    if tls.insecure_skip_verification {
-        let anyone = Arc::new(Anyone(provider));
-        return builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
+    let builder = if tls.insecure_skip_verification {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+    } else {
+        // Read before: a configuration with another text is not served.
+        let roots = tls.ca.as_deref().map_or_else(system_roots, |pem| {
+            certificates(pem).unwrap_or_else(|_| RootCertStore::empty())
+        });
+        builder.with_root_certificates(roots)
+    };
+    match &tls.identity {
+        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+        None => builder.with_no_client_auth(),
     }
-    // Read before: a configuration with another text is not served.
-    let roots = tls.ca.as_deref().map_or_else(system_roots, |pem| {
-        certificates(pem).unwrap_or_else(|_| RootCertStore::empty())
-    });
-    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 /// The system's certificates; where there are none, every certificate is

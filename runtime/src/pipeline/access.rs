@@ -97,6 +97,8 @@ fn known(name: &str, about: &About<'_>, course: &Course<'_>) -> Option<String> {
         }
         // Its id is there to tell whose it was.
         "identity.apiKey" => about.exchange.api_key.get().map(|_| "***".to_owned()),
+        "tlsVersion" => Some(about.connection.tls.as_ref()?.version.to_owned()),
+        "cipherSuite" => Some(about.connection.tls.as_ref()?.cipher_suite.to_owned()),
         "routeKey" if kind == ApiKind::Http => about.route.map(|route| route.key.clone()),
         _ => None,
     }

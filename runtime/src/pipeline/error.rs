@@ -27,6 +27,12 @@ pub enum GatewayError {
     /// No stage has this path.
     #[error("no stage has this path: stage_prefix = true asks for /STAGE/path")]
     NoStage,
+    /// It leads to no stage, by its host or its path.
+    #[error("{0}")]
+    NotMapped(&'static str),
+    /// Its connection is not one to the host that it names.
+    #[error("{0}")]
+    Misdirected(&'static str),
     /// The resource policy does not allow it.
     #[error("{0}")]
     AccessDenied(String),
@@ -200,6 +206,8 @@ impl GatewayError {
             (Self::QuotaExceeded { .. }, _) => {
                 (S::TOO_MANY_REQUESTS, "Limit Exceeded", "LimitExceededException")
             }
+            (Self::NotMapped(_), _) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
+            (Self::Misdirected(_), _) => (S::MISDIRECTED_REQUEST, "Misdirected Request", ""),
             (Self::NoStage, Rest) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
             (Self::NoRoute | Self::NoStage, Http) => (S::NOT_FOUND, "Not Found", ""),
             (Self::BadRequest(_) | Self::BodyBroken(_), _) => {
@@ -279,6 +287,8 @@ impl GatewayError {
             Self::InvalidApiKey(_) => "INVALID_API_KEY",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::NoStage
+            | Self::NotMapped(_)
+            | Self::Misdirected(_)
             | Self::BadRequest(_)
             | Self::BodyBroken(_)
             | Self::UriTooLong { .. }
@@ -356,8 +366,9 @@ impl GatewayError {
         if let Self::TooManyRequests { wait, .. } | Self::QuotaExceeded { wait, .. } = self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
-        // The rest of such a request cannot be told from the next one.
-        if matches!(self, Self::BodyTimeout(_) | Self::BodyBroken(_)) {
+        // The rest of such a request cannot be told from the next one; and what
+        // came by the wrong connection is to come by another.
+        if matches!(self, Self::BodyTimeout(_) | Self::BodyBroken(_) | Self::Misdirected(_)) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

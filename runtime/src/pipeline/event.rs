@@ -18,10 +18,12 @@ use super::{
     caller::Caller,
     content, extended_id,
     method_request::{About, MethodRequest, header_text},
+    stage,
 };
 use crate::{
     config::{ApiKind, LambdaInput, PayloadFormat},
     gateway::{ACCOUNT_ID, Target, short_id},
+    tls::ClientCertificate,
 };
 
 /// The event's JSON text for the route's function.
@@ -94,7 +96,7 @@ pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str,
         (TRACE_ID, Cow::Borrowed(&request.exchange.trace_id)),
         ("x-forwarded-for", Cow::Owned(forwarded_for)),
         ("x-forwarded-port", Cow::Owned(request.connection.local.port().to_string())),
-        ("x-forwarded-proto", Cow::Borrowed("http")),
+        ("x-forwarded-proto", Cow::Borrowed(request.connection.scheme())),
     ]
 }
 
@@ -206,6 +208,8 @@ struct IdentityV1<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key_id: Option<&'r str>,
     caller: (),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_cert: Option<&'r ClientCertificate>,
     cognito_authentication_provider: (),
     cognito_authentication_type: (),
     cognito_identity_id: (),
@@ -238,6 +242,7 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
             api_key: about.exchange.api_key.get().map(|key| key.value.reveal()),
             api_key_id: about.exchange.api_key.get().map(|key| key.id.as_str()),
             caller: (),
+            client_cert: client_certificate(about),
             cognito_authentication_provider: (),
             cognito_authentication_type: (),
             cognito_identity_id: (),
@@ -258,6 +263,11 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
         stage: about.exchange.stage.name,
         deployment_id: short_id(&about.gateway.config.name),
     }
+}
+
+/// The client's own, where it had to show one.
+fn client_certificate<'r>(about: &About<'r>) -> Option<&'r ClientCertificate> {
+    about.connection.tls.as_ref()?.client_certificate.as_ref()
 }
 
 /// What a Lambda authorizer is asked with; `identity` are its sources' values.
@@ -314,6 +324,9 @@ pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json
         _ => serde_json::Map::new(),
     };
     context.insert("xrayTraceId".to_owned(), about.exchange.trace_id.as_str().into());
+    if let Some(base_path) = about.exchange.base_path {
+        context.insert("customDomain".to_owned(), json!({ "basePathMatched": base_path }));
+    }
     if let Some(is_canary) = about.exchange.stage.is_canary {
         context.insert("isCanaryRequest".to_owned(), is_canary.into());
     }
@@ -340,8 +353,12 @@ fn v1(
     );
     let domain = request.domain_name();
     let path = match kind {
-        // Without the stage's prefix, which the context's path has.
-        ApiKind::Rest => Cow::Borrowed(request.exchange.path.unwrap_or(request.path)),
+        // Without the stage's prefix, which the context's path has; a domain's
+        // base path stays.
+        ApiKind::Rest if request.exchange.base_path.is_none() => {
+            Cow::Borrowed(request.exchange.path.unwrap_or(request.path))
+        }
+        ApiKind::Rest => Cow::Borrowed(request.path),
         ApiKind::Http => percent_decode_str(request.path).decode_utf8_lossy(),
     };
     let event = EventV1 {
@@ -390,6 +407,8 @@ struct ContextV2<'r> {
     account_id: &'static str,
     api_id: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    authentication: Option<AuthenticationV2<'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     authorizer: Option<serde_json::Value>,
     domain_name: &'r str,
     domain_prefix: &'r str,
@@ -399,6 +418,12 @@ struct ContextV2<'r> {
     stage: &'r str,
     time: String,
     time_epoch: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuthenticationV2<'r> {
+    client_cert: &'r ClientCertificate,
 }
 
 #[derive(Serialize)]
@@ -430,9 +455,11 @@ fn v2(
     let query =
         request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
     let domain = request.domain_name();
+    let path = stage_path(request);
     // The service decodes the path of this format, to its users' surprise.
-    let path = percent_decode_str(request.path).decode_utf8_lossy();
+    let path = percent_decode_str(&path).decode_utf8_lossy();
     let (time, time_epoch) = times(request.exchange.time);
+    let about = request.about();
     let event = EventV2 {
         version: "2.0",
         route_key: &route.key,
@@ -444,6 +471,8 @@ fn v2(
         request_context: ContextV2 {
             account_id: ACCOUNT_ID,
             api_id: &request.gateway.config.name,
+            authentication: client_certificate(&about)
+                .map(|client_cert| AuthenticationV2 { client_cert }),
             authorizer: request.exchange.caller.get().map(Caller::v2),
             domain_name: &domain,
             domain_prefix: domain_prefix(&domain),
@@ -466,6 +495,16 @@ fn v2(
         is_base64_encoded,
     };
     serde_json::to_string(&event)
+}
+
+/// The path of format 2.0: at a domain it begins with the stage, whatever base
+/// path the client wrote.
+fn stage_path<'r>(request: &'r MethodRequest<'_>) -> Cow<'r, str> {
+    match (request.exchange.base_path, request.exchange.path) {
+        (Some(_), Ok(below)) if request.exchange.stage.name == stage::DEFAULT => below.into(),
+        (Some(_), Ok(below)) => format!("/{}{below}", request.exchange.stage.name).into(),
+        _ => request.path.into(),
+    }
 }
 
 fn joined(groups: Vec<(&str, Vec<Cow<'_, str>>)>) -> Members<String> {

@@ -241,7 +241,8 @@ fn forwarded(request: &MethodRequest<'_>, headers: &mut HeaderMap) {
                 std::net::IpAddr::V6(ip) => format!("\"[{ip}]\""),
             };
             let (by, host) = (node(request.connection.local.ip()), request.domain_name());
-            let own = format!("by={by};for={};host={host};proto=http", node(client));
+            let proto = request.connection.scheme();
+            let own = format!("by={by};for={};host={host};proto={proto}", node(client));
             set(headers, header::FORWARDED, &append(request.header_text(header::FORWARDED), own));
             let own = "HTTP/1.1 AmazonAPIGateway".to_owned();
             set(headers, header::VIA, &append(request.header_text(header::VIA), own));

@@ -13,9 +13,9 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
 
-use super::{Connection, Exchange, Matched, compression, error::GatewayError};
+use super::{Connection, Exchange, Matched, compression, endpoint, error::GatewayError};
 use crate::{
-    config::{ApiKind, template::Lookup},
+    config::{ApiKind, host_name, template::Lookup},
     gateway::{Gateway, Route},
     integration::body::{AnswerBody, Stream, bounded},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// A request that a route took.
 pub struct MethodRequest<'g> {
     pub gateway: &'g Gateway,
-    pub connection: Connection,
+    pub connection: &'g Connection,
     pub exchange: &'g Exchange<'g>,
     pub matched: Matched<'g>,
     pub method: &'g Method,
@@ -47,7 +47,7 @@ pub struct MethodRequest<'g> {
 impl<'g> MethodRequest<'g> {
     pub async fn read<B>(
         gateway: &'g Gateway,
-        connection: Connection,
+        connection: &'g Connection,
         exchange: &'g Exchange<'g>,
         matched: Matched<'g>,
         parts: &'g Parts,
@@ -140,7 +140,7 @@ impl<'g> MethodRequest<'g> {
 #[derive(Clone, Copy)]
 pub struct About<'g> {
     pub gateway: &'g Gateway,
-    pub connection: Connection,
+    pub connection: &'g Connection,
     pub exchange: &'g Exchange<'g>,
     pub route: Option<&'g Route>,
     pub method: &'g Method,
@@ -152,8 +152,11 @@ pub struct About<'g> {
 impl About<'_> {
     /// The host that the client named, without its port.
     pub fn domain_name(&self) -> String {
-        let host = self.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-        match host.and_then(|host| host.parse::<http::uri::Authority>().ok()) {
+        match endpoint::host(self.headers) {
+            // A domain has one spelling, so that it can be compared.
+            Some(authority) if self.exchange.base_path.is_some() => {
+                host_name(authority.host()).into_owned()
+            }
             Some(authority) => authority.host().to_owned(),
             None => self.connection.local.ip().to_string(),
         }

@@ -15,6 +15,7 @@ mod caller;
 mod compression;
 mod content;
 mod cors;
+mod endpoint;
 pub mod error;
 mod event;
 mod expression;
@@ -49,23 +50,35 @@ use crate::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
+    tls::Session,
     usage_plan::ApiKey,
 };
 use cached::Invalidation;
 use caller::Caller;
+use endpoint::Unserved;
+pub use endpoint::host;
 use error::GatewayError;
 use method_request::{About, MethodRequest};
-use stage::Stage;
+use stage::{Found, Stage};
 pub use trace::{Step, Trace};
 use validation::Validated;
 
 /// Where a request came from and where it arrived.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     /// The client's address.
     pub client: SocketAddr,
     /// Our own.
     pub local: SocketAddr,
+    /// What was agreed upon, where it is in TLS.
+    pub tls: Option<Arc<Session>>,
+}
+
+impl Connection {
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 /// One request with the route that takes it.
@@ -87,8 +100,10 @@ pub struct Exchange<'g> {
     pub trace_id: String,
     /// Its stage.
     pub stage: Stage<'g>,
-    /// The path below the stage's own; none where no stage has such a path.
-    pub path: Option<&'g str>,
+    /// The path below what leads to the stage, or why it leads to none.
+    pub path: Result<&'g str, Unserved>,
+    /// Which of its domain's base paths led there, where it is to a domain.
+    pub base_path: Option<&'g str>,
     /// Who calls, where the route has an authorizer.
     pub caller: OnceLock<Caller>,
     /// The caller's API key, where the route asks for one.
@@ -96,10 +111,11 @@ pub struct Exchange<'g> {
 }
 
 impl<'g> Exchange<'g> {
-    fn new(gateway: &'g Gateway, parts: &'g Parts) -> Self {
+    fn new(gateway: &'g Gateway, connection: &Connection, parts: &'g Parts) -> Self {
         let kind = gateway.config.kind;
         let id = Uuid::new_v4();
-        let (stage, path) = Stage::find(gateway, parts.uri.path(), id);
+        let domain = endpoint::domain(gateway, connection, parts);
+        let Found { stage, path, base_path } = Stage::find(gateway, domain, parts.uri.path(), id);
         let time = SystemTime::now();
         let request_id = match kind {
             ApiKind::Rest => id.to_string(),
@@ -117,6 +133,7 @@ impl<'g> Exchange<'g> {
             trace_id,
             stage,
             path,
+            base_path,
             caller: OnceLock::new(),
             api_key: OnceLock::new(),
         }
@@ -188,9 +205,10 @@ where
     B::Error: std::error::Error,
 {
     let started = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    endpoint::settle_host(&mut parts);
     let kind = gateway.config.kind;
-    let exchange = Exchange::new(gateway, &parts);
+    let exchange = Exchange::new(gateway, &connection, &parts);
 
     let mut logged = Trace::of_stage(&exchange);
     // A test's steps are its own, and nobody's access is logged.
@@ -201,7 +219,7 @@ where
 
     let about = About {
         gateway,
-        connection,
+        connection: &connection,
         exchange: &exchange,
         route: None,
         method: &parts.method,
@@ -210,7 +228,7 @@ where
         headers: &parts.headers,
     };
     let mut course = Course::default();
-    let preflight = exchange.path.and_then(|path| cors::preflight(gateway, &parts, path));
+    let preflight = exchange.path.ok().and_then(|path| cors::preflight(gateway, &parts, path));
     let outcome = match preflight {
         Some(answer) => resource_policy::check(&about, false).map(|()| answer),
         None => run(&about, &parts, body, &mut course, trace).await,
@@ -344,7 +362,7 @@ fn recorded<'g>(
         headers: response.headers().clone(),
         body: response.body().whole()?.clone(),
     };
-    Some((&recording.recorder, exchange.path?, answer))
+    Some((&recording.recorder, exchange.path.ok()?, answer))
 }
 
 impl<'g> Matched<'g> {
@@ -357,7 +375,7 @@ impl<'g> Matched<'g> {
         if parts.uri.path_and_query().map_or(0, |text| text.as_str().len()) > max {
             return Err(GatewayError::UriTooLong { max });
         }
-        let path = exchange.path.ok_or(GatewayError::NoStage)?;
+        let path = exchange.path?;
         match gateway.router.find(&parts.method, path) {
             Some(found) => Ok(Self { route: found.route, parameters: found.parameters }),
             None => {

@@ -82,7 +82,7 @@ pub fn value(about: &About<'_>, key: &str) -> Option<String> {
         "aws:referer" => header(header::REFERER),
         "aws:currenttime" => time.format(&Rfc3339).ok(),
         "aws:epochtime" => Some(time.unix_timestamp().to_string()),
-        "aws:securetransport" => Some("false".to_owned()),
+        "aws:securetransport" => Some(about.connection.tls.is_some().to_string()),
         "aws:principaltype" => Some("Anonymous".to_owned()),
         _ => None,
     }

@@ -7,10 +7,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use uuid::Uuid;
 
+use super::endpoint::Unserved;
 use crate::{
-    config::{AccessLogFormat, ApiKind, Config, LoggingLevel, StageConfig},
+    config::{AccessLogFormat, ApiKind, Config, DomainConfig, LoggingLevel, StageConfig},
     gateway::Gateway,
 };
+
+/// The stage of an HTTP API whose name is in no path.
+pub const DEFAULT: &str = "$default";
 
 /// A stage as one request sees it.
 pub struct Stage<'g> {
@@ -24,21 +28,46 @@ pub struct Stage<'g> {
     pub is_canary: Option<bool>,
 }
 
+/// The stage of a request, and how it was found.
+pub struct Found<'g> {
+    /// The stage; the one that is served where the path leads to none.
+    pub stage: Stage<'g>,
+    /// The path below what led there.
+    pub path: Result<&'g str, Unserved>,
+    /// The base path that led there, where the request is to a domain.
+    pub base_path: Option<&'g str>,
+}
+
 impl<'g> Stage<'g> {
-    /// The stage of a request to `path`, and the path below it; without one
-    /// where no stage has such a path.
-    pub fn find(gateway: &'g Gateway, path: &'g str, id: Uuid) -> (Self, Option<&'g str>) {
+    /// The stage of a request to `path` of a domain, or of the default
+    /// endpoint.
+    pub fn find(
+        gateway: &'g Gateway,
+        domain: Result<Option<&'g DomainConfig>, Unserved>,
+        path: &'g str,
+        id: Uuid,
+    ) -> Found<'g> {
         let config = &gateway.config;
-        let (name, below) = match config.stage_prefix {
-            true => prefixed(config, path),
-            false => (config.stage.as_str(), Some(path)),
+        let own = config.stage.as_str();
+        let mut base_path = None;
+        let (name, path) = match domain {
+            Err(reason) => (own, Err(reason)),
+            Ok(Some(domain)) => match domain.base_paths.find(path) {
+                Some(mapping) => {
+                    base_path = Some(mapping.base_path);
+                    (mapping.stage, Ok(mapping.below))
+                }
+                None => (own, Err(Unserved::NoMapping)),
+            },
+            Ok(None) if config.stage_prefix => prefixed(config, path),
+            Ok(None) => (own, Ok(path)),
         };
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let stage = config.stages.get(name);
         let variables = Cow::Borrowed(stage.map_or(&NONE, |stage| &stage.variables));
         let mut found = Self { name, config: stage, variables, is_canary: None };
         found.release(stage, id);
-        (found, below)
+        Found { stage: found, path, base_path }
     }
 
     /// How much execution logging it has.
@@ -65,8 +94,7 @@ impl<'g> Stage<'g> {
 }
 
 /// `/STAGE/path`; an HTTP API's `$default` has no prefix.
-fn prefixed<'g>(config: &'g Config, path: &'g str) -> (&'g str, Option<&'g str>) {
-    const DEFAULT: &str = "$default";
+fn prefixed<'g>(config: &'g Config, path: &'g str) -> (&'g str, Result<&'g str, Unserved>) {
     let rest = path.strip_prefix('/').unwrap_or(path);
     let (first, below) = match rest.find('/') {
         Some(at) => rest.split_at(at),
@@ -74,10 +102,10 @@ fn prefixed<'g>(config: &'g Config, path: &'g str) -> (&'g str, Option<&'g str>)
     };
     if let Some((name, _)) = config.stages.get_key_value(first).filter(|(name, _)| *name != DEFAULT)
     {
-        return (name, Some(below));
+        return (name, Ok(below));
     }
     match config.stages.get_key_value(DEFAULT) {
-        Some((name, _)) if config.kind == ApiKind::Http => (name, Some(path)),
-        _ => (&config.stage, None),
+        Some((name, _)) if config.kind == ApiKind::Http => (name, Ok(path)),
+        _ => (&config.stage, Err(Unserved::NoStage)),
     }
 }

@@ -1,13 +1,13 @@
 //! Faults that mocks ask for: what a connection does instead of answering.
 
-use std::{fmt, fmt::Write as _, io, pin::Pin};
+use std::{fmt, fmt::Write as _, io};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::Response;
 use hyper::Error;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
-use tokio_io_timeout::TimeoutStream;
+use tokio::io::AsyncWriteExt as _;
 
+use super::transport::Transport;
 use crate::{config::FaultKind, integration::AnswerBody};
 
 /// What is sent as garbage: no line of it could begin an answer.
@@ -46,10 +46,10 @@ impl Breakage {
     }
 
     /// Sends what there is to send, and closes.
-    pub async fn perform(&self, mut stream: Pin<Box<TimeoutStream<TcpStream>>>) -> io::Result<()> {
+    pub async fn perform(&self, mut stream: impl Transport) -> io::Result<()> {
         if self.reset {
             // Whatever closes the socket now resets the connection.
-            return stream.get_ref().set_zero_linger();
+            return stream.socket().set_zero_linger();
         }
         stream.write_all(&self.bytes).await?;
         stream.shutdown().await

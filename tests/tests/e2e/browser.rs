@@ -1,6 +1,12 @@
 //! CORS as a browser sees it: a page of another origin speaks to the gateway.
 
-use mayfly_tests::{Gateway, Project, browser::Site, fixture};
+use mayfly_tests::{
+    Gateway, Project,
+    browser::Site,
+    curl::{have, write},
+    fixture,
+    tls::Authority,
+};
 use serde_json::{Value, json};
 
 /// What a page does: `ask` reports what a script can see of an answer.
@@ -159,4 +165,64 @@ function = "probe"
     assert_eq!(report["unknown"]["status"], 403, "{report:#}");
     assert!(refused(&report["closed"]), "{report:#}");
     assert!(refused(&report["broken"]), "{report:#}");
+}
+
+/// The base64 of a key's digest, by which Chromium is told to trust it.
+fn key_digest(gateway: &Gateway, certificate: &str) -> String {
+    let pipe = format!(
+        "openssl x509 -in {certificate} -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | openssl enc -base64"
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &pipe])
+        .current_dir(gateway.project.path())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_page_speaks_to_several_domains_of_one_certificate() {
+    let name = "a_page_speaks_to_several_domains_of_one_certificate";
+    if !have(name, &["openssl"]) {
+        return;
+    }
+    let site = Site::new();
+    let names = ["a.mayfly.test", "b.mayfly.test"];
+    let own = Authority::new().server(&names);
+    let domain = |name: &str, stage: &str| {
+        format!(
+            "[[domain]]\nname = \"{name}\"\ncertificate = \"own.pem\"\nprivate_key = \"own-key.pem\"\nbase_paths = {{ v1 = \"{stage}\" }}\n"
+        )
+    };
+    let config = format!(
+        "cors = true\n[stages.one]\n[stages.two]\n{}{}[[route]]\nroute = \"GET /event\"\nfunction = \"probe\"\n",
+        domain(names[0], "one"),
+        domain(names[1], "two")
+    );
+    let project = Project::with_config(&config).with_handler("probe", &fixture("probe"));
+    write(project.path(), &[("own.pem", &own.certificate), ("own-key.pem", &own.key)]);
+    let gateway = project.serve();
+    let port = gateway.address.rsplit(':').next().unwrap();
+    let script = format!(
+        "const ask = async host => {{
+            const event = await (await fetch(`https://${{host}}:{port}/v1/event`)).json();
+            const {{ stage, domainName, http }} = event.requestContext;
+            return [stage, domainName, http.protocol, event.headers['x-forwarded-proto']].join(' ');
+        }};
+        return [await ask('{}'), await ask('{}'), await ask('{}')];",
+        names[0], names[1], names[0]
+    );
+    let trust =
+        format!("--ignore-certificate-errors-spki-list={}", key_digest(&gateway, "own.pem"));
+    let Some(report) = site.run_with(name, &script, &names, &[trust]) else { return };
+    assert_eq!(
+        report,
+        json!([
+            "one a.mayfly.test HTTP/2.0 https",
+            "two b.mayfly.test HTTP/2.0 https",
+            "one a.mayfly.test HTTP/2.0 https",
+        ])
+    );
+    // The browser took the one connection for both, until it was told.
+    gateway.wait_for_log("was made to another domain than Host names");
 }

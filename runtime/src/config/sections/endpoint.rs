@@ -4,6 +4,7 @@
 use http::{HeaderName, HeaderValue, Method, header};
 
 use super::{
+    domains,
     expression::{self, Sources},
     templates::header_name,
 };
@@ -90,7 +91,8 @@ fn tls(value: &Value<'_>) -> Option<TlsConfig> {
         Some(pem.into_bytes())
     });
     let insecure_skip_verification = table.boolean("insecure_skip_verification", false);
-    Some(TlsConfig { ca, insecure_skip_verification })
+    let identity = domains::identity(&table);
+    Some(TlsConfig { ca, insecure_skip_verification, identity })
 }
 
 fn parameters(
