@@ -5,6 +5,7 @@
 //! configuration.
 
 mod build;
+mod cert;
 mod check;
 mod invoke;
 mod new;
@@ -92,6 +93,15 @@ Examples:
 
 A template that fails exits with 1 and FILE:LINE:COLUMN.")]
     Render(render::Arguments),
+    /// Makes certificates to try TLS and mutual TLS out with
+    #[command(after_help = "\
+Examples:
+  mayfly cert localhost                     makes certs/localhost.pem, certs/localhost-key.pem and, once, certs/ca.pem
+  mayfly cert api.example.com '*.example.com' 127.0.0.1
+  mayfly cert --client Ada                  makes a client's, for mutual_tls = { truststore = \"certs/ca.pem\" }
+
+Nothing is overwritten without --force. Clients have to be told to trust certs/ca.pem.")]
+    Cert(cert::Arguments),
     /// Begins a handler: a folder with a crate that builds and a test that passes
     #[command(after_help = "\
 Example:
@@ -172,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Usage(arguments) => usage::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
+        Command::Cert(arguments) => cert::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
     };

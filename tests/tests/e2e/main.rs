@@ -5,6 +5,7 @@ mod answers;
 mod authorizers;
 mod browser;
 mod cache;
+mod certificates;
 mod cli;
 mod collections;
 mod compression;
