@@ -33,6 +33,14 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let api = server::bind(config.server.listen).await?;
         let admin = server::bind(config.server.admin).await?;
         announce(&api, &admin)?;
+        for domain in config.domains.iter() {
+            let scheme = if domain.tls.is_some() { "https" } else { "http" };
+            let port = api.local_addr()?.port();
+            for (base_path, stage) in &domain.base_paths.0 {
+                let name = domain.host();
+                tracing::info!("stage {stage} at {scheme}://{name}:{port}/{base_path}");
+            }
+        }
         reload::start(loader, &shared).context("the reloading thread cannot be started")?;
 
         let (stop, stopped) = watch::channel(false);

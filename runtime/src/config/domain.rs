@@ -17,6 +17,16 @@ pub struct DomainConfig {
     pub base_paths: BasePaths,
 }
 
+impl DomainConfig {
+    /// Its name as a URL has it.
+    pub fn host(&self) -> Cow<'_, str> {
+        match self.name.contains(':') {
+            true => format!("[{}]", self.name).into(),
+            false => self.name.as_str().into(),
+        }
+    }
+}
+
 /// A domain's side of TLS.
 #[derive(Clone)]
 pub struct DomainTls {

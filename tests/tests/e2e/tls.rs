@@ -1,7 +1,6 @@
 //! Custom domains: TLS, base paths, and whose connection may ask for what.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     time::{Duration, Instant},
@@ -441,4 +440,38 @@ fn endpoints_get_the_certificate_that_their_integration_has() {
     gateway.wait("another certificate", || gateway.get("/ada").text() == "HTTP/1.1 client-eve");
     let secret = ada.key.lines().nth(1).unwrap();
     assert!(!gateway.log().contains(secret), "a key in the log");
+}
+
+#[test]
+fn a_policy_can_ask_for_tls() {
+    let policy = r#"policy = '''{"Statement": [{ "Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "*" }, { "Effect": "Deny", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "*", "Condition": { "Bool": { "aws:SecureTransport": "false" } } }]}'''"#;
+    let authority = Authority::new();
+    let config = format!("kind = \"rest\"\n{policy}\n{}", domain("localhost", ""));
+    let gateway = project(&authority, &["localhost"], &config).serve();
+    assert_eq!(gateway.get("/hello").status, 403);
+    let mut connection = connect(&gateway.address, "localhost", &authority.pem, None).unwrap();
+    assert!(ask(&mut connection, "localhost", "/hello").unwrap().starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn commands_know_domains() {
+    let config = format!(
+        "kind = \"rest\"\nstage = \"one\"\n[stages.one]\nvariables = {{ name = \"probe\" }}\n[stages.two]\nvariables = {{ name = \"other\" }}\n{}[[route]]\nroute = \"GET /by-stage\"\nfunction = \"${{stageVariables.name}}\"\n",
+        domain("api.example.com", "base_paths = { v1 = \"two\" }")
+    );
+    let project = project(&Authority::new(), &["api.example.com"], &config);
+    // The stage is served, if only by its domain.
+    let check = project.run(&["check"]);
+    let text = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(text.contains("names the function \"other\""), "{text}");
+    let project = project.with_handler("other", &fixture("version-two"));
+    let test = |path: &str, host: &str| {
+        let host = format!("host: {host}");
+        let output = project.run(&["test", "GET", path, "-H", &host]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = test("/v1/by-stage", "api.example.com");
+    assert!(text.contains("stage two") && text.contains("status: 200"), "{text}");
+    assert!(test("/by-stage", "api.example.com").contains("status: 403"));
+    assert!(test("/by-stage", "other.example.com").contains("stage one"));
 }
