@@ -274,7 +274,18 @@ impl Gateway {
         let account = config.account_throttle.as_ref();
         let account = account.map(|throttle| Bucket::new("account", throttle));
         let api_keys = ApiKeys::new(&config);
-        Self { config, functions, router, clients, state, api_keys, account, mocks, nobody, recording }
+        Self {
+            config,
+            functions,
+            router,
+            clients,
+            state,
+            api_keys,
+            account,
+            mocks,
+            nobody,
+            recording,
+        }
     }
 
     /// Everything that is wrong with the folder's handlers, by name.

@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use mayfly_tests::{
@@ -381,12 +381,13 @@ fn a_certificate_is_reloaded_while_connections_stay_open() {
 #[test]
 fn a_stopping_gateway_finishes_what_it_has_begun_in_tls() {
     let authority = Authority::new();
-    let mut gateway = project(&authority, &["localhost"], &domain("localhost", "")).serve();
+    let config = format!("[stages.\"$default\"]\nlogging = \"INFO\"\n{}", domain("localhost", ""));
+    let mut gateway = project(&authority, &["localhost"], &config).serve();
     let mut slow = connect(&gateway.address, "localhost", &authority.pem, None).unwrap();
     let mut idle = connect(&gateway.address, "localhost", &authority.pem, None).unwrap();
     assert!(ask(&mut idle, "localhost", "/hello").unwrap().ends_with("hello"));
     let asked = std::thread::spawn(move || ask(&mut slow, "localhost", "/slow"));
-    std::thread::sleep(Duration::from_millis(300));
+    gateway.wait_for_log("GET /slow");
     gateway.signal("TERM");
     gateway.wait_for_log("stopping");
     let answer = asked.join().unwrap().unwrap();
