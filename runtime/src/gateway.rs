@@ -172,7 +172,10 @@ impl Authorizer {
             let bytes: usize = identity.iter().map(String::len).sum();
             u32::try_from(bytes + answer.size).unwrap_or(u32::MAX)
         };
-        let AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) = config.kind;
+        let ttl = match config.kind {
+            AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) => ttl,
+            AuthorizerKind::Iam => Duration::ZERO,
+        };
         let answers = (!ttl.is_zero()).then(|| {
             Cache::builder()
                 .max_capacity(ANSWERS_BYTES_MAX)
@@ -410,6 +413,12 @@ impl Route {
             target,
             timeout,
         }
+    }
+
+    /// Whether requests have to be signed.
+    pub fn is_signed(&self) -> bool {
+        let config = self.authorizer.as_ref().map(|authorizer| &authorizer.config);
+        config.is_some_and(|config| config.kind == AuthorizerKind::Iam)
     }
 }
 

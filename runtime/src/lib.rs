@@ -25,6 +25,8 @@ pub mod pipeline;
 
 pub mod policy;
 
+pub mod sigv4;
+
 pub mod cache;
 
 pub mod state;

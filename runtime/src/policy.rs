@@ -19,8 +19,8 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq)]
 struct Statement {
     allows: bool,
-    /// Whom it is about; anyone where a policy has no principals.
-    is_about_anyone: bool,
+    /// Whom it is about; callers themselves where a policy has no principals.
+    principals: Option<Principals>,
     actions: Patterns,
     resources: Patterns,
     conditions: Vec<Condition>,
@@ -33,11 +33,39 @@ struct Patterns {
     negated: bool,
 }
 
-/// A call that somebody without a name makes.
+/// Whom a statement of a resource's policy is about, or not.
+#[derive(Debug, Clone, PartialEq)]
+struct Principals {
+    /// `*`, ARNs and accounts.
+    names: Vec<String>,
+    negated: bool,
+}
+
+/// How far a statement is about a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    No,
+    /// It names their account, whose own policies decide what it hands on.
+    Account,
+    Caller,
+}
+
+/// A caller with a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Principal<'c> {
+    /// Its ARN.
+    pub arn: &'c str,
+    /// Its account's number.
+    pub account: &'c str,
+}
+
+/// A call of an API.
 #[derive(Clone, Copy)]
 pub struct Call<'c> {
     /// What the call is, among IAM's actions.
     pub action: Action,
+    /// Who makes it; none who has no name.
+    pub principal: Option<Principal<'c>>,
     /// `STAGE/METHOD/path`, as the ARN of a method ends.
     pub resource: &'c str,
     /// Values of condition keys, whose names come in lower case.
@@ -91,11 +119,41 @@ impl Policy {
 
 impl Statement {
     fn applies(&self, call: &Call<'_>) -> bool {
-        self.is_about_anyone
+        self.is_about(call.principal)
             // Actions are compared without regard to case.
             && self.actions.hold(&call.action.name().to_ascii_lowercase())
             && self.resources.hold(call.resource)
             && self.conditions.iter().all(|condition| condition.holds(call.context))
+    }
+}
+
+impl Statement {
+    /// To allow somebody something, their account is not enough.
+    fn is_about(&self, principal: Option<Principal<'_>>) -> bool {
+        let Some(principals) = &self.principals else { return true };
+        match principals.name(principal) {
+            Naming::No => principals.negated,
+            Naming::Account => !principals.negated && !self.allows,
+            Naming::Caller => !principals.negated,
+        }
+    }
+}
+
+impl Principals {
+    fn name(&self, principal: Option<Principal<'_>>) -> Naming {
+        let is_account = |name: &str, account: &str| {
+            let root = name.strip_suffix(":root").and_then(|name| name.rsplit(':').next());
+            name == account || (name.starts_with("arn:") && root == Some(account))
+        };
+        let is = |name: &String| match principal {
+            _ if name == "*" => Naming::Caller,
+            Some(own) if name == own.arn => Naming::Caller,
+            Some(own) if is_account(name, own.account) => Naming::Account,
+            _ => Naming::No,
+        };
+        let names: Vec<Naming> = self.names.iter().map(is).collect();
+        let found = [Naming::Caller, Naming::Account].into_iter().find(|own| names.contains(own));
+        found.unwrap_or(Naming::No)
     }
 }
 
@@ -150,7 +208,7 @@ mod tests {
             "aws:epochtime" => Some("1780315200".to_owned()),
             _ => None,
         };
-        let call = Call { action: Action::Invoke, resource, context: &context };
+        let call = Call { principal: None, action: Action::Invoke, resource, context: &context };
         policy.expect("a policy").decide(&call)
     }
 
@@ -222,7 +280,12 @@ mod tests {
             allowing["Action"] = action;
             let policy = Policy::parse(&json!({ "Statement": allowing })).expect("a policy");
             let context = |_: &str| None;
-            let call = Call { action: Action::InvalidateCache, resource: "a", context: &context };
+            let call = Call {
+                principal: None,
+                action: Action::InvalidateCache,
+                resource: "a",
+                context: &context,
+            };
             policy.decide(&call)
         };
         assert_eq!(decide(json!("execute-api:Invoke")), Decision::ImplicitDeny);
@@ -230,10 +293,48 @@ mod tests {
         assert_eq!(decide(json!(["execute-api:*"])), Decision::Allow);
         let simple = Authorization::read(r#"{"isAuthorized": true}"#, true, true);
         let context = |_: &str| None;
-        let call = |action| Call { action, resource: "a", context: &context };
+        let call = |action| Call { principal: None, action, resource: "a", context: &context };
         let decide = |action| simple.as_ref().map(|simple| simple.decide(&call(action)));
         assert_eq!(decide(Action::Invoke), Ok(Decision::Allow));
         assert_eq!(decide(Action::InvalidateCache), Ok(Decision::ImplicitDeny));
+    }
+
+    #[test]
+    fn principals_are_callers_or_their_account() {
+        const ADA: &str = "arn:aws:iam::000000000000:user/ada";
+        let decide = |effect: &str, element: &str, principals: Value, caller: Option<&str>| {
+            let mut statement = json!({ "Effect": effect, "Action": "*", "Resource": "*" });
+            statement[element] = principals;
+            let policy = Policy::parse(&json!({ "Statement": statement })).expect("a policy");
+            let principal = caller.map(|arn| Principal { arn, account: "000000000000" });
+            let (action, resource) = (Action::Invoke, "prod/GET/pets");
+            policy.decide(&Call { principal, action, resource, context: &|_| None })
+        };
+        let (root, account) = ("arn:aws:iam::000000000000:root", "000000000000");
+        let (allow, deny, none) = (Decision::Allow, Decision::ExplicitDeny, Decision::ImplicitDeny);
+        for (principals, allowed, denied) in [
+            (json!("*"), allow, deny),
+            (json!({ "AWS": [ADA, "x"] }), allow, deny),
+            (json!({ "AWS": "arn:aws:iam::000000000000:user/*" }), none, none),
+            (json!({ "AWS": "arn:aws:iam::111111111111:user/ada" }), none, none),
+            (json!({ "AWS": "arn:aws:iam::111111111111:root" }), none, none),
+            // It hands on to the account's own policies.
+            (json!({ "AWS": root }), none, deny),
+            (json!({ "AWS": account }), none, deny),
+            (json!({ "AWS": [root, ADA] }), allow, deny),
+            (json!({ "Service": [ADA, "*"] }), none, none),
+        ] {
+            let found = decide("Allow", "Principal", principals.clone(), Some(ADA));
+            assert_eq!(found, allowed, "{principals}");
+            let found = decide("Deny", "Principal", principals.clone(), Some(ADA));
+            assert_eq!(found, denied, "{principals}");
+            let found = decide("Deny", "NotPrincipal", principals.clone(), Some(ADA));
+            assert_eq!(found, if denied == deny { none } else { deny }, "{principals}");
+        }
+        assert_eq!(decide("Allow", "Principal", json!({ "AWS": [ADA, root] }), None), none);
+        assert_eq!(decide("Deny", "NotPrincipal", json!({ "AWS": ADA }), None), deny);
+        let eve = Some("arn:aws:iam::000000000000:user/eve");
+        assert_eq!(decide("Deny", "NotPrincipal", json!({ "AWS": ADA }), eve), deny);
     }
 
     #[test]
@@ -304,6 +405,10 @@ mod tests {
             (
                 json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "NotResource": "*" } }),
                 "Statement[0] has both Resource and NotResource",
+            ),
+            (
+                json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "execute-api:/*/GET/${aws:username}" } }),
+                "Statement[0].Resource is \"execute-api:/*/GET/${aws:username}\": policy variables",
             ),
             (
                 json!({ "Statement": { "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*", "Condition": { "IpAdress": {} } } }),

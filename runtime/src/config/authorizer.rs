@@ -15,9 +15,12 @@ pub struct AuthorizerConfig {
 
 /// The kinds of authorizer.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "an API has a few of them, each shared")]
 pub enum AuthorizerKind {
     /// A function.
     Lambda(LambdaAuthorizer),
+    /// Policies decide, of whoever a request's signature says it is from.
+    Iam,
 }
 
 /// A Lambda authorizer.
@@ -54,6 +57,7 @@ impl AuthorizerConfig {
     pub fn function(&self) -> Option<&FunctionName> {
         match &self.kind {
             AuthorizerKind::Lambda(lambda) => Some(&lambda.function),
+            AuthorizerKind::Iam => None,
         }
     }
 }

@@ -37,6 +37,7 @@ pub static ROOT: Section = Section {
         "usage_plan",
         "throttle",
         "account",
+        "credential",
         "stages",
         "limits",
         "pools",
@@ -200,6 +201,20 @@ pub static AUTHORIZER: Section = Section {
     ],
 };
 
+pub static CREDENTIAL: Section = Section {
+    title: "[[credential]]",
+    keys: &[
+        "name",
+        "access_key_id",
+        "secret_access_key",
+        "secret_access_key_env",
+        "session_token",
+        "session_token_env",
+        "expiration",
+        "policy",
+    ],
+};
+
 pub static MODEL: Section = Section { title: "[models.NAME]", keys: &["schema"] };
 
 pub static FROM_FILE: Section = Section { title: "a template or a schema", keys: &["file"] };
@@ -318,6 +333,7 @@ pub static SECTIONS: &[&Section] = &[
     &GATEWAY_RESPONSE,
     &MODEL,
     &AUTHORIZER,
+    &CREDENTIAL,
     &FROM_FILE,
 ];
 

@@ -9,6 +9,7 @@ mod access_log;
 mod authorizer;
 mod condition;
 mod context;
+mod credential;
 mod domain;
 mod function_name;
 mod integration;
@@ -40,6 +41,7 @@ use crate::{policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use authorizer::{AuthorizerConfig, AuthorizerKind, LambdaAuthorizer, LambdaInput};
 pub use condition::{Condition, Part, Test};
+pub use credential::CredentialConfig;
 pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
 pub use function_name::FunctionName;
 pub use integration::{
@@ -104,6 +106,8 @@ pub struct Config {
     pub usage_plans: Vec<UsagePlanConfig>,
     /// How often all routes together may be called.
     pub account_throttle: Option<ThrottleConfig>,
+    /// `[[credential]]` by the id of its access key.
+    pub credentials: BTreeMap<String, Arc<CredentialConfig>>,
     /// Content types whose bodies are bytes, not text.
     pub binary_media_types: BinaryMediaTypes,
     /// Answers of a REST API that have as many bytes are compressed.

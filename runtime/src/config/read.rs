@@ -16,8 +16,9 @@ use std::{
 };
 
 use super::{
-    Place, Problem, absolute,
+    Place, Problem, Secret, absolute,
     keys::{FROM_FILE, Section, closest, hint_for_unknown},
+    sections::environment_variable,
     tree::{Data, Entries, Node},
 };
 
@@ -430,6 +431,36 @@ impl<'r> Table<'r> {
 
     pub fn string(&self, key: &'static str) -> Option<Text<'r>> {
         self.take(key)?.string()
+    }
+
+    /// A secret as it is written, or under `key_env` the name of the variable
+    /// of the gateway's own environment that has it. No message repeats it.
+    pub fn secret(&self, key: &'static str, key_env: &'static str) -> Option<Secret> {
+        let (own, variable) = (self.take(key), self.take(key_env));
+        if let (Some(_), Some(second)) = (&own, &variable) {
+            let message = format!("{} has both {key} and {key_env}", self.path);
+            second.problem(message, "keep one of them");
+        }
+        let (value, secret) = match (own, variable) {
+            (Some(own), _) => {
+                let Some(text) = own.value.text() else {
+                    // What it is instead may be the secret without its quotes.
+                    own.problem(format!("{} is not a string", own.path), "write it in quotes");
+                    return None;
+                };
+                (own, text.to_owned())
+            }
+            (None, Some(variable)) => {
+                let text = environment_variable(&variable, variable.string()?)?;
+                (variable, text)
+            }
+            (None, None) => return None,
+        };
+        if secret.is_empty() {
+            value.problem(format!("{} is empty", value.path), "a secret has to be one");
+            return None;
+        }
+        Some(Secret::new(secret))
     }
 
     pub fn boolean(&self, key: &'static str, default: bool) -> bool {

@@ -9,6 +9,7 @@ mod cache;
 mod collections;
 mod conditions;
 mod cors;
+mod credentials;
 mod definition;
 mod domains;
 mod endpoint;
@@ -36,7 +37,7 @@ use super::{
     read::{Source, Table, read_text},
     tree,
 };
-pub use functions::function_name;
+pub use functions::{environment_variable, function_name};
 pub use routes::FRAMING;
 pub use templates::is_content_type;
 
@@ -150,23 +151,29 @@ fn config(
     let collections = collections::collections(root);
     let authorizers = authorizers::authorizers(root, kind);
     let theirs = definition.map(|definition| &definition.root);
-    let both = || theirs.into_iter().chain([root]);
+    let their_authorizers = theirs.map(|root| authorizers::authorizers(root, kind));
     let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
+    let both = || theirs.into_iter().chain([root]);
     let api_key_source = usage_plans::api_key_source(written("api_key_source"));
-    // A definition's models are its own, as are those of gateway.toml.
-    let routes = [root].into_iter().chain(theirs).flat_map(|root| {
+    // A definition's models are its own, as are those of gateway.toml, and so
+    // are its authorizers.
+    let own = [(root, &authorizers)];
+    let routes = own.into_iter().chain(theirs.zip(their_authorizers.as_ref()));
+    let routes = routes.flat_map(|(root, authorizers)| {
         let models = models::Models::read(root, kind);
         let surroundings = routes::Surroundings {
             kind,
             timeout_default: limits.integration_timeout,
             models: &models,
             collections: &collections,
-            authorizers: &authorizers,
+            authorizers,
             api_key_source,
         };
         routes::routes(root, &surroundings)
     });
     let routes: Vec<_> = routes.collect();
+    let policy = api::policy(written("policy"), kind);
+    credentials::warn_of_the_powerless(root, theirs, policy.is_some(), &routes);
     let record = record::record(root, folders, &routes);
     api::check_methods(root, &routes);
     let name = api::name(root).or_else(|| definition?.name.map(str::to_owned));
@@ -184,7 +191,8 @@ fn config(
         stages,
         stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
-        policy: api::policy(written("policy"), kind),
+        policy,
+        credentials: credentials::credentials(root),
         binary_media_types: api::binary_media_types(written("binary_media_types"), kind),
         minimum_compression_size: api::minimum_compression_size(compression, kind),
         api_keys: usage_plans::api_keys(root),

@@ -50,10 +50,7 @@ pub struct Integer {
 impl Node {
     /// The text of a string.
     pub fn text(&self) -> Option<&str> {
-        match &self.data {
-            Data::String(text) | Data::Verbatim(text) => Some(text),
-            _ => None,
-        }
+        self.data.text()
     }
 
     /// The entries of a table.
@@ -79,6 +76,14 @@ impl Node {
 }
 
 impl Data {
+    /// The text of a string.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) | Self::Verbatim(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// What a person calls such a value.
     pub fn kind(&self) -> &'static str {
         match self {

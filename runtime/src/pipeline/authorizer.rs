@@ -1,5 +1,6 @@
 //! Who may call a route, as its authorizer says.
 
+pub mod iam;
 mod lambda;
 
 use super::{
@@ -25,13 +26,16 @@ pub fn method_arn(request: &MethodRequest<'_>) -> String {
 ///
 /// # Errors
 /// [`GatewayError::Unauthorized`] for a caller who says nothing of themselves,
-/// [`GatewayError::NotAuthorized`] for one who may not, and what is wrong with
-/// the authorizer.
+/// [`GatewayError::NotAuthorized`] for one who may not, what is wrong with the
+/// authorizer, and [`GatewayError::Credential`] for one who has not signed.
 pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result<(), GatewayError> {
     let Some(authorizer) = &request.matched.route.authorizer else { return Ok(()) };
     let caller = match &authorizer.config.kind {
         AuthorizerKind::Lambda(config) => {
             Caller::Lambda(lambda::authorize(request, authorizer, config, trace).await?)
+        }
+        AuthorizerKind::Iam => {
+            return iam::authorize(request, &authorizer.config.name, trace).await;
         }
     };
     // A request is authorized once.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::{
-    config::Secret,
+    config::{CredentialConfig, Secret},
+    gateway::ACCOUNT_ID,
     policy::{Authorization, Call, Decision},
 };
 
@@ -14,6 +15,19 @@ use crate::{
 pub enum Caller {
     /// What a function said.
     Lambda(Arc<Authorization>),
+    /// Who signed the request.
+    Iam(IamUser),
+}
+
+/// A user of IAM.
+#[derive(Debug)]
+pub struct IamUser {
+    /// What the request was signed with.
+    pub credential: Arc<CredentialConfig>,
+    /// What IAM calls users by who may be renamed.
+    pub id: String,
+    /// The user's ARN.
+    pub arn: String,
 }
 
 impl Caller {
@@ -21,6 +35,7 @@ impl Caller {
     pub fn usage_identifier_key(&self) -> Option<&Secret> {
         match self {
             Self::Lambda(authorization) => authorization.usage_identifier_key.as_ref(),
+            Self::Iam(_) => None,
         }
     }
 
@@ -28,14 +43,27 @@ impl Caller {
     pub fn decide(&self, call: &Call<'_>) -> Decision {
         match self {
             Self::Lambda(authorization) => authorization.decide(call),
+            Self::Iam(user) => {
+                let policy = user.credential.policy.as_ref();
+                policy.map_or(Decision::ImplicitDeny, |policy| policy.decide(call))
+            }
         }
     }
 
     /// `requestContext.authorizer` of events of the format 1.0, and
-    /// `$context.authorizer`.
-    pub fn v1(&self) -> Value {
+    /// `$context.authorizer`. IAM's users are told as the `identity`.
+    pub fn v1(&self) -> Option<Value> {
         match self {
-            Self::Lambda(authorization) => authorization.texts().into(),
+            Self::Lambda(authorization) => Some(authorization.texts().into()),
+            Self::Iam(_) => None,
+        }
+    }
+
+    /// The user of IAM, where it is one.
+    pub fn iam(&self) -> Option<&IamUser> {
+        match self {
+            Self::Iam(user) => Some(user),
+            Self::Lambda(_) => None,
         }
     }
 
@@ -43,6 +71,17 @@ impl Caller {
     pub fn v2(&self) -> Value {
         match self {
             Self::Lambda(authorization) => json!({ "lambda": authorization.context }),
+            Self::Iam(user) => json!({
+                "iam": {
+                    "accessKey": user.credential.access_key_id,
+                    "accountId": ACCOUNT_ID,
+                    "callerId": user.id,
+                    "cognitoIdentity": null,
+                    "principalOrgId": null,
+                    "userArn": user.arn,
+                    "userId": user.id,
+                },
+            }),
         }
     }
 }

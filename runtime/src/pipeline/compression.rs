@@ -211,7 +211,7 @@ fn weight(text: &str) -> Option<u16> {
 }
 
 /// Runs `work` on `bytes` bytes without holding up other requests.
-async fn aside<T, E>(
+pub async fn aside<T, E>(
     bytes: usize,
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E>

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
+use super::authorizer::iam::CredentialError;
 use crate::{
     config::ApiKind,
     integration::{IntegrationError, StreamError},
@@ -36,6 +37,9 @@ pub enum GatewayError {
     /// The resource policy does not allow it.
     #[error("{0}")]
     AccessDenied(String),
+    /// The request is not signed as its route wants it.
+    #[error("{0}")]
+    Credential(#[from] CredentialError),
     /// The caller says nothing of themselves, or nothing that counts.
     #[error("unauthorized: {0}")]
     Unauthorized(String),
@@ -178,6 +182,8 @@ impl GatewayError {
                 "Missing Authentication Token",
                 "MissingAuthenticationTokenException",
             ),
+            (Self::Credential(error), Rest) => (S::FORBIDDEN, "", error.exception()),
+            (Self::Credential(_), Http) => (S::FORBIDDEN, "Forbidden", ""),
             (Self::Unauthorized(_), _) => {
                 (S::UNAUTHORIZED, "Unauthorized", "UnauthorizedException")
             }
@@ -270,6 +276,7 @@ impl GatewayError {
     pub fn response_type(&self) -> &'static str {
         match self {
             Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
+            Self::Credential(error) => error.response_type(),
             Self::AccessDenied(_) | Self::NotAuthorized { .. } => "ACCESS_DENIED",
             Self::Unauthorized(_) => "UNAUTHORIZED",
             Self::AuthorizerFailure(_) => "AUTHORIZER_FAILURE",
@@ -304,7 +311,8 @@ impl GatewayError {
             Self::MissingParameters(names) => {
                 format!("Missing required request parameters: [{}]", names.join(", ")).into()
             }
-            Self::AccessDenied(message) => message.clone().into(),
+            Self::AccessDenied(message) if kind == ApiKind::Rest => message.clone().into(),
+            Self::Credential(error) if kind == ApiKind::Rest => error.message().into(),
             _ => self.row(kind).1.into(),
         }
     }

@@ -201,13 +201,13 @@ struct ContextV1<'r> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct IdentityV1<'r> {
-    access_key: (),
-    account_id: (),
+    access_key: Option<&'r str>,
+    account_id: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key_id: Option<&'r str>,
-    caller: (),
+    caller: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_cert: Option<&'r ClientCertificate>,
     cognito_authentication_provider: (),
@@ -216,19 +216,21 @@ struct IdentityV1<'r> {
     cognito_identity_pool_id: (),
     principal_org_id: (),
     source_ip: String,
-    user: (),
+    user: Option<&'r str>,
     user_agent: Option<Cow<'r, str>>,
-    user_arn: (),
+    user_arn: Option<&'r str>,
 }
 
 fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
     let kind = about.gateway.config.kind;
     let (request_time, request_time_epoch) = times(about.exchange.time);
+    let caller = about.exchange.caller.get();
+    let user = caller.and_then(Caller::iam);
     ContextV1 {
         account_id: ACCOUNT_ID,
         api_id: &about.gateway.config.name,
-        authorizer: match about.exchange.caller.get() {
-            Some(caller) => Some(caller.v1()),
+        authorizer: match caller.and_then(Caller::v1) {
+            Some(own) => Some(own),
             // What an HTTP API has where there is none.
             None => (kind == ApiKind::Http).then(|| json!({ "claims": null, "scopes": null })),
         },
@@ -237,11 +239,11 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
         extended_request_id: extended_id(about.exchange.id),
         http_method: about.method.as_str(),
         identity: IdentityV1 {
-            access_key: (),
-            account_id: (),
+            access_key: user.map(|user| user.credential.access_key_id.as_str()),
+            account_id: user.map(|_| ACCOUNT_ID),
             api_key: about.exchange.api_key.get().map(|key| key.value.reveal()),
             api_key_id: about.exchange.api_key.get().map(|key| key.id.as_str()),
-            caller: (),
+            caller: user.map(|user| user.id.as_str()),
             client_cert: client_certificate(about),
             cognito_authentication_provider: (),
             cognito_authentication_type: (),
@@ -249,9 +251,9 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
             cognito_identity_pool_id: (),
             principal_org_id: (),
             source_ip: about.connection.client.ip().to_string(),
-            user: (),
+            user: user.map(|user| user.id.as_str()),
             user_agent: header_text(about.headers, header::USER_AGENT),
-            user_arn: (),
+            user_arn: user.map(|user| user.arn.as_str()),
         },
         path: about.path,
         protocol: about.protocol(),

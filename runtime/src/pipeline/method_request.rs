@@ -35,6 +35,10 @@ pub struct MethodRequest<'g> {
     /// Names and values, decoded, in the order they came.
     pub query: Vec<(String, String)>,
     pub headers: Cow<'g, HeaderMap>,
+    /// The head as it came, which a signature is about.
+    pub parts: &'g Parts,
+    /// And the body as it came, where it is signed.
+    pub signed_body: Bytes,
     /// The whole body; empty where it passes through.
     pub body: Bytes,
     /// Whether bodies pass through, the request's and the answer's.
@@ -63,12 +67,17 @@ impl<'g> MethodRequest<'g> {
         let idle = gateway.config.server.pools.body_idle_timeout;
         let declared = declared_length(&parts.headers);
         let mut headers = Cow::Borrowed(&parts.headers);
-        let (body, stream) = match streams {
+        let mut signed_body = Bytes::new();
+        // A signature is about the whole body.
+        let (body, stream) = match streams && !matched.route.is_signed() {
             true if declared.is_none_or(|length| length <= max) => {
                 (Bytes::new(), Some(bounded(body, Some(max), idle)))
             }
             _ => {
                 let mut body = read_body(body, &parts.headers, max, idle).await?;
+                if matched.route.is_signed() {
+                    signed_body.clone_from(&body);
+                }
                 // Only a REST API looks into what does not pass through.
                 if gateway.config.kind == ApiKind::Rest && !matched.route.streams {
                     body = compression::decompress(body, &mut headers, max).await?;
@@ -88,6 +97,8 @@ impl<'g> MethodRequest<'g> {
             raw_query,
             query: parse_query(raw_query),
             headers,
+            parts,
+            signed_body,
             body,
             streams,
             stream: std::sync::Mutex::new(stream),

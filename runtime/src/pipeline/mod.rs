@@ -264,8 +264,10 @@ where
     let About { gateway, connection, exchange, .. } = *about;
     let matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
-    let is_authorized = matched.route.authorizer.is_some();
-    resource_policy::check(about, is_authorized)?;
+    // Of those who sign, both policies are asked once it is known who they are.
+    if !matched.route.is_signed() {
+        resource_policy::check(about, matched.route.authorizer.is_some())?;
+    }
     trace.matched(&matched, &exchange.stage);
     usage_plan::admit(about, matched.route, trace).await?;
     // What is looked at, or kept, is read.

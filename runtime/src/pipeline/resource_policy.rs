@@ -5,10 +5,10 @@
 use http::header;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{error::GatewayError, method_request::About};
+use super::{caller::Caller, error::GatewayError, method_request::About};
 use crate::{
     gateway::ACCOUNT_ID,
-    policy::{Action, Call, Decision},
+    policy::{Action, Call, Decision, Principal},
     router,
 };
 
@@ -21,7 +21,7 @@ pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError
     let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
     let resource = resource(about);
     let context = |key: &str| value(about, key);
-    let call = Call { action: Action::Invoke, resource: &resource, context: &context };
+    let call = call(about, Action::Invoke, &resource, &context);
     let suffix = match policy.decide(&call) {
         Decision::Allow => return Ok(()),
         // The authorizer may still allow what the policy says nothing about.
@@ -29,19 +29,50 @@ pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError
         Decision::ExplicitDeny => " with an explicit deny",
         Decision::ImplicitDeny => "",
     };
-    Err(denied(about, call.action, &resource, suffix))
+    Err(denied(about, Action::Invoke, &resource, suffix))
+}
+
+/// A call of this API by whoever has signed it.
+fn call<'c>(
+    about: &'c About<'_>,
+    action: Action,
+    resource: &'c str,
+    context: &'c dyn Fn(&str) -> Option<String>,
+) -> Call<'c> {
+    let user = about.exchange.caller.get().and_then(Caller::iam);
+    let principal = user.map(|user| Principal { arn: &user.arn, account: ACCOUNT_ID });
+    Call { principal, action, resource, context }
 }
 
 /// What a caller gets whom a policy does not allow what they ask for.
-fn denied(about: &About<'_>, action: Action, resource: &str, suffix: &str) -> GatewayError {
+fn denied(about: &About<'_>, action: Action, resource: &str, why: &str) -> GatewayError {
     // The service shows the account's last digits only.
     let account = ACCOUNT_ID.get(8..).unwrap_or_default();
     let api = &about.gateway.config.name;
     let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}/{resource}");
     let action = action.name();
+    let user = about.exchange.caller.get().and_then(Caller::iam);
+    let who = user.map_or("anonymous", |user| user.arn.as_str());
     GatewayError::AccessDenied(format!(
-        "User: anonymous is not authorized to perform: {action} on resource: {arn}{suffix}"
+        "User: {who} is not authorized to perform: {action} on resource: {arn}{why}"
     ))
+}
+
+/// Whether a user of IAM may make this call: it is enough that either policy
+/// allows it, the user's or the API's own, and neither may deny it.
+///
+/// # Errors
+/// [`GatewayError::AccessDenied`]
+pub fn check_user(about: &About<'_>) -> Result<(), GatewayError> {
+    let resource = resource(about);
+    let (apis, callers) = decisions(about, Action::Invoke, &resource);
+    let why = match (callers, apis) {
+        (Some(Decision::ExplicitDeny), _) => " with an explicit deny in an identity-based policy",
+        (_, Some(Decision::ExplicitDeny)) => " with an explicit deny in a resource-based policy",
+        (Some(Decision::Allow), _) | (_, Some(Decision::Allow)) => return Ok(()),
+        _ => " because no identity-based policy allows the execute-api:Invoke action",
+    };
+    Err(denied(about, Action::Invoke, &resource, why))
 }
 
 /// Whether the caller may have a kept answer made anew: one of the policies has
@@ -51,18 +82,28 @@ fn denied(about: &About<'_>, action: Action, resource: &str, suffix: &str) -> Ga
 /// [`GatewayError::AccessDenied`]
 pub fn check_invalidation(about: &About<'_>) -> Result<(), GatewayError> {
     let resource = resource(about);
-    let context = |key: &str| value(about, key);
-    let call = Call { action: Action::InvalidateCache, resource: &resource, context: &context };
-    let own = about.gateway.config.policy.as_ref().map(|policy| policy.decide(&call));
-    let callers = about.exchange.caller.get().map(|caller| caller.decide(&call));
-    let decisions = [own, callers];
+    let action = Action::InvalidateCache;
+    let (apis, callers) = decisions(about, action, &resource);
+    let decisions = [apis, callers];
     if decisions.contains(&Some(Decision::ExplicitDeny)) {
-        return Err(denied(about, call.action, &resource, " with an explicit deny"));
+        return Err(denied(about, action, &resource, " with an explicit deny"));
     }
     match decisions.contains(&Some(Decision::Allow)) {
         true => Ok(()),
-        false => Err(denied(about, call.action, &resource, "")),
+        false => Err(denied(about, action, &resource, "")),
     }
+}
+
+/// What the API's own policy says, and the caller's.
+fn decisions(
+    about: &About<'_>,
+    action: Action,
+    resource: &str,
+) -> (Option<Decision>, Option<Decision>) {
+    let context = |key: &str| value(about, key);
+    let call = call(about, action, resource, &context);
+    let apis = about.gateway.config.policy.as_ref().map(|policy| policy.decide(&call));
+    (apis, about.exchange.caller.get().map(|caller| caller.decide(&call)))
 }
 
 /// `STAGE/METHOD/path`, as the ARN of the method that is called ends.
@@ -76,6 +117,16 @@ pub fn resource(about: &About<'_>) -> String {
 pub fn value(about: &About<'_>, key: &str) -> Option<String> {
     let header = |name| about.headers.get(name)?.to_str().ok().map(str::to_owned);
     let time = OffsetDateTime::from(about.exchange.time);
+    if let Some(user) = about.exchange.caller.get().and_then(Caller::iam) {
+        match key {
+            "aws:principalarn" => return Some(user.arn.clone()),
+            "aws:principalaccount" => return Some(ACCOUNT_ID.to_owned()),
+            "aws:principaltype" => return Some("User".to_owned()),
+            "aws:userid" => return Some(user.id.clone()),
+            "aws:username" => return Some(user.credential.name.clone()),
+            _ => {}
+        }
+    }
     match key {
         "aws:sourceip" => Some(about.connection.client.ip().to_canonical().to_string()),
         "aws:useragent" => header(header::USER_AGENT),

@@ -5,6 +5,8 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
 
 use super::{Exchange, Matched, content, method_request::MethodRequest, stage::Stage};
 use crate::{
@@ -25,6 +27,13 @@ const SECRETS: [HeaderName; 6] = [
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("x-amz-security-token"),
 ];
+
+/// Parameters of queries whose values are in no log.
+const SECRET_PARAMETERS: [&str; 2] = ["X-Amz-Security-Token", "X-Amz-Signature"];
+
+/// Where an event has headers and parameters.
+const EVENT_MAPS: [&str; 4] =
+    ["headers", "multiValueHeaders", "queryStringParameters", "multiValueQueryStringParameters"];
 
 /// One stage's line of the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +128,7 @@ impl Trace {
         self.note("method request", |detail| {
             let mut text = format!("{} {}", request.method, request.path);
             if !request.raw_query.is_empty() {
-                text.push_str(&format!("?{}", request.raw_query));
+                text.push_str(&format!("?{}", query(request.raw_query, detail)));
             }
             text.push_str(&headers(&request.headers, detail));
             text.push_str(&body(&request.body, detail));
@@ -152,7 +161,12 @@ impl Trace {
             IntegrationRequest::Http { request, .. } => {
                 let body = answer_body(request.body(), detail);
                 let headers = headers(request.headers(), detail);
-                format!("{} {}{headers}{body}", request.method(), request.uri())
+                let uri = request.uri().to_string();
+                let uri = match uri.split_once('?') {
+                    Some((path, own)) => format!("{path}?{}", query(own, detail)),
+                    None => uri,
+                };
+                format!("{} {uri}{headers}{body}", request.method())
             }
         });
     }
@@ -192,6 +206,23 @@ fn headers(headers: &HeaderMap, detail: Detail<'_>) -> String {
         .collect()
 }
 
+/// A query without what signs it: whoever has that may send the request again.
+fn query<'t>(text: &'t str, detail: Detail<'_>) -> Cow<'t, str> {
+    let is_secret = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        SECRET_PARAMETERS.contains(&&*name)
+    };
+    if detail == Detail::Whole || !text.split('&').any(is_secret) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if is_secret(pair) => format!("{name}=***"),
+        _ => pair.to_owned(),
+    };
+    Cow::Owned(text.split('&').map(shown).collect::<Vec<_>>().join("&"))
+}
+
 fn answer_body(answer: &AnswerBody, detail: Detail<'_>) -> String {
     let passes = || "\n\n(a body that is passed on as it comes)".to_owned();
     answer.whole().map_or_else(passes, |bytes| body(bytes, detail))
@@ -209,9 +240,38 @@ fn body(bytes: &Bytes, detail: Detail<'_>) -> String {
 fn payload(json: &str, detail: Detail<'_>) -> String {
     match detail {
         Detail::Whole => pretty(json),
-        Detail::Logged { .. } => shortened(json, detail),
+        Detail::Logged { .. } => shortened(&masked_event(json), detail),
         Detail::Heads => format!("({} bytes)", json.len()),
     }
+}
+
+/// An event without what is secret in its headers and its query; any other
+/// text as it is.
+fn masked_event(json: &str) -> Cow<'_, str> {
+    let Ok(Value::Object(mut event)) = serde_json::from_str(json) else { return json.into() };
+    let is_secret = |map: &str, name: &str| match map.ends_with("eaders") {
+        true => SECRETS.iter().any(|own| name.eq_ignore_ascii_case(own.as_str())),
+        false => SECRET_PARAMETERS.contains(&name),
+    };
+    let mut is_masked = false;
+    for map in EVENT_MAPS {
+        let Some(Value::Object(members)) = event.get_mut(map) else { continue };
+        for (_, value) in members.iter_mut().filter(|(name, _)| is_secret(map, name)) {
+            *value = "***".into();
+            is_masked = true;
+        }
+    }
+    if let Some(Value::String(text)) = event.get_mut("rawQueryString")
+        && let Cow::Owned(shown) = query(text, Detail::Heads)
+    {
+        *text = shown;
+        is_masked = true;
+    }
+    if let Some(cookies) = event.get_mut("cookies").filter(|cookies| cookies.is_array()) {
+        *cookies = "***".into();
+        is_masked = true;
+    }
+    if is_masked { Value::Object(event).to_string().into() } else { json.into() }
 }
 
 /// The text without the secret.
@@ -236,7 +296,37 @@ fn shortened(text: &str, detail: Detail<'_>) -> String {
 }
 
 fn pretty(json: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(json)
+    serde_json::from_str::<Value>(json)
         .and_then(|value| serde_json::to_string_pretty(&value))
         .unwrap_or_else(|_| json.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_logged_without_secrets() {
+        let event = json!({
+            "version": "2.0",
+            "rawQueryString": "a=1&X-Amz-Signature=s3cret&X-Amz-Security%2DToken=s3cret",
+            "cookies": ["s3cret"],
+            "headers": { "Authorization": "s3cret", "x-api-key": "s3cret", "accept": "*/*" },
+            "multiValueHeaders": { "Cookie": ["s3cret"] },
+            "queryStringParameters": { "a": "1", "X-Amz-Signature": "s3cret" },
+            "multiValueQueryStringParameters": { "X-Amz-Security-Token": ["s3cret"] },
+            "body": "b",
+        });
+        let shown = masked_event(&event.to_string()).into_owned();
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        assert_eq!(shown["headers"]["accept"], "*/*");
+        assert_eq!(shown["queryStringParameters"]["a"], "1");
+        assert_eq!(shown["rawQueryString"], "a=1&X-Amz-Signature=***&X-Amz-Security%2DToken=***");
+        for text in ["[1, 2]", "{\"a\": 1}", "no JSON"] {
+            assert_eq!(masked_event(text), text);
+        }
+    }
 }

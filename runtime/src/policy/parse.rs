@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Condition, Patterns, Policy, Statement};
+use super::{Condition, Patterns, Policy, Principals, Statement};
 
 impl Policy {
     /// Reads a policy document.
@@ -66,7 +66,7 @@ fn statement(value: &Value, path: &str, has_principals: bool) -> Result<Statemen
     let lower = |text: &str| Some(text.to_ascii_lowercase());
     Ok(Statement {
         allows,
-        is_about_anyone: !has_principals || is_about_anyone(object, path)?,
+        principals: has_principals.then(|| principals(object, path)).transpose()?,
         actions: patterns(object, path, "Action", "NotAction", lower)?,
         resources: patterns(object, path, "Resource", "NotResource", resource)?,
         conditions: Condition::parse_all(object.get("Condition"), path)?,
@@ -95,27 +95,28 @@ fn either<'v>(
     }
 }
 
-/// Callers without a name are meant by `*` alone.
-fn is_about_anyone(object: &Map<String, Value>, path: &str) -> Result<bool, String> {
+/// Callers are meant by `*`, by their ARN or by their account; services and
+/// strangers' identities never call.
+fn principals(object: &Map<String, Value>, path: &str) -> Result<Principals, String> {
     let (value, path, negated) = either(object, path, "Principal", "NotPrincipal")?;
-    let has_star = |value: &Value, path: &str| {
-        strings(value, path).map(|texts| texts.iter().any(|text| text == "*"))
-    };
-    let anyone = match value {
+    let names = match value {
         Value::Object(kinds) => {
-            let mut anyone = false;
+            let mut names = Vec::new();
             for (kind, value) in kinds {
                 if !matches!(kind.as_str(), "AWS" | "Service" | "Federated" | "CanonicalUser") {
                     return Err(format!("{path}: there is no kind of principal {kind:?}"));
                 }
-                anyone |= has_star(value, &format!("{path}.{kind}"))? && kind == "AWS";
+                let own = strings(value, &format!("{path}.{kind}"))?;
+                if kind == "AWS" {
+                    names.extend(own);
+                }
             }
-            anyone
+            names
         }
-        Value::String(text) if text == "*" => true,
+        Value::String(text) if text == "*" => vec![text.clone()],
         other => return Err(format!("{path} is {other}, not \"*\" or an object")),
     };
-    Ok(anyone != negated)
+    Ok(Principals { names, negated })
 }
 
 fn patterns(
@@ -127,6 +128,9 @@ fn patterns(
 ) -> Result<Patterns, String> {
     let (value, path, negated) = either(object, path, own, not)?;
     let texts = strings(value, &path)?;
+    if let Some(text) = texts.iter().find(|text| text.contains("${aws:")) {
+        return Err(format!("{path} is {text:?}: policy variables are not known"));
+    }
     Ok(Patterns { patterns: texts.iter().filter_map(|text| read(text)).collect(), negated })
 }
 

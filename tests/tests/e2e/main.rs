@@ -13,6 +13,7 @@ mod cors;
 mod events;
 mod faults;
 mod http;
+mod iam;
 mod limits;
 mod logging;
 mod mapping;

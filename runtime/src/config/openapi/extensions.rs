@@ -3,7 +3,7 @@
 
 use super::{
     Definition, Secured, api_key, array, integration::Answerer, operation::Operation, reference,
-    string, table,
+    signature, string, table,
 };
 use crate::config::{
     ApiKind,
@@ -206,7 +206,7 @@ pub fn note<'d>(secured: &mut Secured, definition: &Definition<'d>, operation: &
         operation.alternatives(definition).iter().filter_map(Node::entries).flatten()
     {
         definition.spend(1, 0);
-        if api_key::is_api_key(definition, scheme) {
+        if api_key::is_api_key(definition, scheme) || signature::is_sigv4(definition, scheme) {
             continue;
         }
         match secured.get_mut(scheme) {

@@ -16,6 +16,7 @@ mod operation;
 mod reference;
 mod sample;
 mod schema;
+mod signature;
 #[cfg(test)]
 mod tests;
 mod validation;
@@ -104,6 +105,7 @@ pub fn translate(
     put("route", Some(operations.routes));
     put("api_key_source", api_key::source(&definition));
     put("models", definition.models());
+    put("authorizer", Some(signature::authorizers(&definition)));
     put("gateway_responses", extensions::gateway_responses(&definition));
     put("cors", extensions::cors(&definition));
     put("binary_media_types", extensions::binary_media_types(&definition));

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Definition, Secured, api_key, array, extensions, integration::Answer, string, table};
+use super::{
+    Definition, Secured, api_key, array, extensions, integration::Answer, signature, string, table,
+};
 use crate::{
     config::{
         ApiKind,
@@ -167,6 +169,7 @@ fn route<'d>(definition: &Definition<'d>, operation: &Operation<'d>) -> Option<V
         let at = operation.at;
         entries.push(("api_key_required", Node { at, data: Data::Boolean(true) }));
     }
+    entries.extend(signature::authorizer(definition, operation));
     Some(entries)
 }
 

@@ -19,10 +19,12 @@ pub type Authorizers = BTreeMap<String, Option<Arc<AuthorizerConfig>>>;
 enum Type {
     Request,
     Token,
+    Iam,
 }
 
 /// The words of `type`.
-const TYPES: [(&str, Type); 2] = [("request", Type::Request), ("token", Type::Token)];
+const TYPES: [(&str, Type); 3] =
+    [("request", Type::Request), ("token", Type::Token), ("iam", Type::Iam)];
 
 /// Which types have a key.
 const KEYS: [(&str, &[Type]); 6] = [
@@ -80,6 +82,7 @@ fn authorizer(name: &str, table: &Table<'_>, kind: ApiKind) -> Option<Authorizer
         Type::Request | Type::Token => {
             AuthorizerKind::Lambda(lambda::lambda(table, own == Type::Token, kind)?)
         }
+        Type::Iam => AuthorizerKind::Iam,
     };
     Some(AuthorizerConfig { name: name.to_owned(), kind })
 }

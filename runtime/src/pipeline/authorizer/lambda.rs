@@ -98,7 +98,8 @@ fn check(authorization: &Authorization, request: &MethodRequest<'_>) -> Result<(
     let about = request.about();
     let context = |key: &str| resource_policy::value(&about, key);
     let resource = resource_policy::resource(&about);
-    let call = Call { action: Action::Invoke, resource: &resource, context: &context };
+    let call =
+        Call { principal: None, action: Action::Invoke, resource: &resource, context: &context };
     match authorization.decide(&call) {
         Decision::Allow => Ok(()),
         Decision::ExplicitDeny => Err(GatewayError::NotAuthorized { is_explicit: true }),
