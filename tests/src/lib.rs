@@ -69,7 +69,7 @@ fn built(path: PathBuf) -> PathBuf {
 /// A folder with a configuration and handlers, as a user has it.
 pub struct Project {
     folder: TempDir,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Project {
@@ -91,13 +91,6 @@ impl Project {
         let project = Self::new();
         project.write_config(text);
         project
-    }
-
-    /// Sets a variable of the environment for whatever is started.
-    #[must_use]
-    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
-        self.environment.push((name, value));
-        self
     }
 
     /// Writes gateway.toml.
@@ -140,7 +133,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env_remove("MAYFLY_LOG")
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .expect("the binary runs")
@@ -158,7 +151,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env_remove("MAYFLY_LOG")
-            .envs(self.environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
