@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     config::{
-        ApiKeySource, ApiKind, CollectionConfig, FunctionName, IntegrationConfig, PayloadFormat,
-        RouteConfig,
+        ApiKeySource, ApiKind, AuthorizerConfig, CollectionConfig, FunctionName, IntegrationConfig,
+        PayloadFormat, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
         tree::Data,
@@ -68,7 +68,8 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let authorizer = authorizers::of_route(&table, authorizers);
-        let api_key_required = api_key_required(&table, surroundings.api_key_source);
+        let api_key_required =
+            api_key_required(&table, surroundings.api_key_source, authorizer.as_deref());
         let throttle = throttle_of(&table);
         let cache = cache::route(&table, key.as_ref());
         let Some(key) = key else { continue };
@@ -94,13 +95,24 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
     routes
 }
 
-fn api_key_required(table: &Table<'_>, source: ApiKeySource) -> bool {
+fn api_key_required(
+    table: &Table<'_>,
+    source: ApiKeySource,
+    authorizer: Option<&AuthorizerConfig>,
+) -> bool {
     let required = table.boolean("api_key_required", false);
-    if required && source == ApiKeySource::Authorizer && table.take("authorizer").is_none() {
-        let message = "api_key_source is the authorizer, but this route has none";
-        let hint = "write authorizer = \"NAME\", or api_key_source = \"header\"";
-        table.source.problem(table.key_at("api_key_required"), message, hint);
+    if !required || source == ApiKeySource::Header {
+        return required;
     }
+    let hint = "name a Lambda authorizer, or write api_key_source = \"header\"";
+    let why = match authorizer {
+        None if table.take("authorizer").is_none() => "this route has none".to_owned(),
+        Some(own) if own.function().is_none() => format!("{:?} tells no API keys", own.name),
+        // One that is invalid has been reported where it stands.
+        _ => return required,
+    };
+    let message = format!("api_key_source is the authorizer, but {why}");
+    table.source.problem(table.key_at("api_key_required"), message, hint);
     required
 }
 
