@@ -98,13 +98,6 @@ impl Project {
         fs::write(self.path().join("gateway.toml"), text).expect("written");
     }
 
-    /// Puts a variable into the environment of what is started.
-    #[must_use]
-    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// Copies a built `.wasm` into the folder of handlers.
     #[must_use]
     pub fn with_handler(self, name: &str, wasm: &Path) -> Self {

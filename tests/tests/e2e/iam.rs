@@ -608,6 +608,40 @@ fn policies_say_what_a_user_may() {
     assert_eq!(refusal(&gateway.get("/shared")).2, "Missing Authentication Token");
 }
 
+/// What a stage keeps, users have made anew whose policies say so.
+#[test]
+fn a_user_s_policy_may_allow_invalidation() {
+    let name = "a_user_s_policy_may_allow_invalidation";
+    let both = json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Action": "execute-api:*", "Resource": "*",
+    } });
+    let config = format!(
+        "kind = \"rest\"\n[stages.prod]\ncache = {{ unauthorized = \"FAIL_WITH_403\" }}\n[authorizer.aws]\ntype = \"iam\"\n[[route]]\nroute = \"GET /pets\"\nauthorizer = \"aws\"\nmock = {{ body = \"{{random.uuid}}\" }}\n{}{}",
+        credential("ada", &format!("policy = '{both}'")),
+        credential("bob", &allowing("*")),
+    );
+    let gateway = Project::with_config(&config).serve();
+    let anew = json!({ "Cache-Control": "max-age=0" });
+    let (ada, bob) = (json!(["AKIDADA", SECRET]), json!(["AKIDBOB", SECRET]));
+    let cases = [
+        json!({ "path": "/pets", "credentials": ada }),
+        json!({ "path": "/pets", "credentials": bob }),
+        json!({ "path": "/pets", "credentials": bob, "headers": anew }),
+        json!({ "path": "/pets", "credentials": ada, "headers": anew }),
+    ];
+    let Some(answers) = botocore(name, &gateway, &cases) else { return };
+    let statuses: Vec<u64> =
+        answers.iter().map(|answer| answer["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [200, 200, 403, 200], "{answers:?}");
+    assert_eq!(answers[0]["body"], answers[1]["body"]);
+    assert_ne!(answers[0]["body"], answers[3]["body"]);
+    let refused = answers[2]["body"].as_str().unwrap();
+    assert!(
+        refused.contains("user/bob is not authorized to perform: execute-api:InvalidateCache"),
+        "{refused}"
+    );
+}
+
 /// `curl --aws-sigv4`, as far as this curl has it.
 #[test]
 fn curl_signs_too() {
