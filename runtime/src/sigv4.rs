@@ -52,10 +52,8 @@ pub struct SignedRequest<'r> {
     pub path: &'r str,
     /// The query, without the question mark.
     pub query: &'r str,
-    /// All headers.
+    /// All headers, with `Host` whatever the version of HTTP.
     pub headers: &'r HeaderMap,
-    /// The authority of the target, where HTTP/2 has it in place of a header.
-    pub authority: Option<&'r str>,
     /// SHA-256 of the body, as it came.
     pub body: &'r BodyDigest,
 }

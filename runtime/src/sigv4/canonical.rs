@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
 use super::{SignedRequest, hex};
@@ -40,7 +40,7 @@ pub fn canonical_request(
     for name in signed_headers {
         text.extend_from_slice(name.as_bytes());
         text.push(b':');
-        text.extend(header_value(request, name));
+        text.extend(header_value(request.headers, name));
         text.push(b'\n');
     }
     text.push(b'\n');
@@ -102,20 +102,13 @@ fn canonical_query(query: &str, in_query: bool) -> String {
 }
 
 /// All values of a header, with single spaces in them.
-fn header_value(request: &SignedRequest<'_>, name: &str) -> Vec<u8> {
-    let given = values(request.headers, name);
-    if given.is_empty() && name == header::HOST.as_str() {
-        return request.authority.unwrap_or_default().as_bytes().to_vec();
-    }
-    given.join(&b","[..])
-}
-
-fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
+fn header_value(headers: &HeaderMap, name: &str) -> Vec<u8> {
     let single_spaced = |value: &[u8]| {
         let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         words.collect::<Vec<_>>().join(&b" "[..])
     };
-    headers.get_all(name).iter().map(|value| single_spaced(value.as_bytes())).collect()
+    let values = headers.get_all(name).iter().map(|value| single_spaced(value.as_bytes()));
+    values.collect::<Vec<_>>().join(&b","[..])
 }
 
 /// A canonical request without the secrets that a client put into it.

@@ -38,7 +38,6 @@ impl Request {
             path: &self.path,
             query: &self.query,
             headers: &self.headers,
-            authority: None,
             body: &digest(&self.body),
         })
     }
