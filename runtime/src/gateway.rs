@@ -5,6 +5,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -18,14 +20,14 @@ use crate::{
     config::{
         ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, CACHE_TTL, Config, FunctionName,
         HttpConfig, IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig,
-        MappingExpression, PayloadFormat, RouteCacheConfig, RouteConfig, StageConfig,
+        MappingExpression, PayloadFormat, Place, RouteCacheConfig, RouteConfig, StageConfig,
         ThrottleConfig, Unauthorized, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
-    sandbox::Function,
-    state::{Bucket, State},
+    sandbox::{Function, hex},
+    state::{Bucket, State, Values},
     tls,
     usage_plan::ApiKeys,
 };
@@ -153,8 +155,16 @@ pub struct RouteCache {
 pub struct Authorizer {
     /// What it is.
     pub config: Arc<AuthorizerConfig>,
-    /// Its answers by the values of identity sources, where they are kept.
-    pub answers: Option<Cache<Vec<String>, Arc<Authorization>>>,
+    /// Its answers, where they are kept.
+    pub answers: Option<Answers>,
+}
+
+/// What an authorizer said, by the values of identity sources.
+pub enum Answers {
+    /// To this gateway.
+    Own(Cache<Vec<String>, Arc<Authorization>>),
+    /// To any gateway, as its function said it.
+    Shared(Values),
 }
 
 impl fmt::Debug for Authorizer {
@@ -167,7 +177,7 @@ impl fmt::Debug for Authorizer {
 const ANSWERS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Authorizer {
-    fn new(config: &Arc<AuthorizerConfig>) -> Self {
+    fn new(config: &Arc<AuthorizerConfig>, shared: impl FnOnce(String) -> Option<Values>) -> Self {
         let weigh = |identity: &Vec<String>, answer: &Arc<Authorization>| {
             let bytes: usize = identity.iter().map(String::len).sum();
             u32::try_from(bytes + answer.size).unwrap_or(u32::MAX)
@@ -176,12 +186,12 @@ impl Authorizer {
             AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) => ttl,
             AuthorizerKind::Iam => Duration::ZERO,
         };
+        let own = || {
+            let own = Cache::builder().max_capacity(ANSWERS_BYTES_MAX).weigher(weigh);
+            Answers::Own(own.time_to_live(ttl).build())
+        };
         let answers = (!ttl.is_zero()).then(|| {
-            Cache::builder()
-                .max_capacity(ANSWERS_BYTES_MAX)
-                .weigher(weigh)
-                .time_to_live(ttl)
-                .build()
+            shared(format!("authorizer:{}", config.name)).map_or_else(own, Answers::Shared)
         });
         Self { config: Arc::clone(config), answers }
     }
@@ -223,6 +233,9 @@ impl Gateway {
     ) -> Self {
         let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
         let mut authorizers: Vec<Arc<Authorizer>> = Vec::new();
+        // What others have kept counts as long as they would make the same.
+        let version = state.is_shared().then(|| version(&config, &functions));
+        let shared = |space: String| state.values(format!("{}:{space}", version.as_ref()?));
         let mut routes: Vec<(RouteKey, Route)> = config
             .routes
             .iter()
@@ -239,7 +252,7 @@ impl Gateway {
                     let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
                     let found = authorizers.iter().find(same).map(Arc::clone);
                     found.unwrap_or_else(|| {
-                        let new = Arc::new(Authorizer::new(config));
+                        let new = Arc::new(Authorizer::new(config, shared));
                         authorizers.push(Arc::clone(&new));
                         new
                     })
@@ -259,7 +272,9 @@ impl Gateway {
             if route.drop_in {
                 route.throttles = throttles(&config, &route.key, None);
             }
-            route.caches = route_caches(&config, route, &mut caches);
+            let cache =
+                |stage: &str, capacity| StageCache::new(capacity, shared(format!("stage:{stage}")));
+            route.caches = route_caches(&config, route, &mut caches, cache);
         }
         let router = Router::new(config.kind, routes);
         let recording = config.record.as_ref().map(|own| {
@@ -299,6 +314,47 @@ impl Gateway {
     }
 }
 
+/// A digest of all that decides what routes and authorizers answer: gateways
+/// with the same one may answer for each other.
+fn version(config: &Config, functions: &BTreeMap<String, FunctionState>) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text);
+    };
+    add(env!("CARGO_PKG_VERSION"));
+    let mut own = config.clone();
+    // Where it is written and served changes no answer.
+    (own.file, own.files, own.warnings) = (None, Vec::new(), Vec::new());
+    for route in &mut own.routes {
+        route.place = Place { file: PathBuf::new(), line: 0, column: 0 };
+        for (_, model) in route.validation.iter().flat_map(|validation| &validation.models) {
+            for (name, schema) in &*model.schemas {
+                add(&format!("{name}={schema}"));
+            }
+        }
+    }
+    for function in own.functions.values().chain([&own.function_default]) {
+        // Secrets are masked in what follows.
+        let environment = function.environment.iter();
+        environment.for_each(|(name, value)| add(&format!("{name}={}", value.reveal())));
+    }
+    for domain in std::mem::take(&mut own.domains).iter() {
+        add(&format!("{}={:?}", domain.name, domain.base_paths));
+    }
+    let Config { server, .. } = &mut own;
+    (server.handlers, server.data) = (PathBuf::new(), PathBuf::new());
+    let nowhere = SocketAddr::from(([0; 4], 0));
+    (server.listen, server.admin) = (nowhere, nowhere);
+    add(&format!("{own:?}"));
+    for (name, state) in functions {
+        let code = state.function().map(|function| hex(&function.code.sha256));
+        add(&format!("{name}={}", code.unwrap_or_default()));
+    }
+    hex(&hash.finalize())
+}
+
 /// A bucket for each stage that has one for this route: its own, else the
 /// route's `own` on every stage, else one as the stage has it.
 fn throttles(
@@ -322,6 +378,7 @@ fn route_caches<'c>(
     config: &'c Config,
     route: &Route,
     caches: &mut BTreeMap<&'c str, StageCache>,
+    new: impl Fn(&str, u64) -> StageCache,
 ) -> BTreeMap<String, RouteCache> {
     let mut kept = BTreeMap::new();
     for (name, stage) in &config.stages {
@@ -330,7 +387,7 @@ fn route_caches<'c>(
         let ttl = ttl.or(stage.cache.map(|cache| cache.ttl)).or(method.map(|_| CACHE_TTL));
         let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()) else { continue };
         let capacity = stage.cache.map_or(CACHE_BYTES, |cache| cache.capacity_bytes);
-        let cache = caches.entry(name).or_insert_with(|| StageCache::new(capacity)).clone();
+        let cache = caches.entry(name).or_insert_with(|| new(name, capacity)).clone();
         let is_named = method.is_some() || (route.cache.ttl.is_some() && route.method.is_some());
         let said = method.map(|method| method.invalidation).unwrap_or_default();
         let stages = stage.cache.map(|cache| cache.invalidation).unwrap_or_default();

@@ -9,6 +9,7 @@ mod parse;
 
 pub use authorization::Authorization;
 use condition::Condition;
+pub use condition::range;
 
 /// A policy document.
 #[derive(Debug, Clone, PartialEq)]

@@ -476,6 +476,7 @@ fn restart_needed(loaded: &Config, running: &ServerConfig) -> Vec<String> {
         ("admin", new.admin != running.admin),
         ("handlers", new.handlers != running.handlers),
         ("data", new.data != running.data),
+        ("state", new.state != running.state),
         ("[pools]", new.pools != running.pools),
     ];
     differences

@@ -128,7 +128,7 @@ impl Server {
         let Ok(local) = stream.local_addr() else { return };
         // Answers are written whole; waiting for more only delays them.
         let _ = stream.set_nodelay(true);
-        let mut connection = Connection { client, local, tls: None };
+        let mut connection = Connection { client, local, tls: None, proxied: None };
         // For all that comes before the first request.
         let deadline = Instant::now() + self.pools.header_read_timeout;
         let has_tls = self.gateway.load().nobody.is_some();

@@ -1,18 +1,20 @@
-//! What requests share beyond their own life: token buckets, quotas and kept
-//! values, behind one small interface.
+//! What requests share beyond their own life: token buckets and quotas, and the
+//! values that several gateways keep together, behind one small interface.
 //!
 //! A request is held to a list of [`Limit`]s at once: it takes from all of
 //! them, or from none. So one that is refused costs its caller nothing, and a
 //! store on another machine is asked once.
 //!
-//! The store is embedded: buckets and values are in memory, quotas in the data
-//! folder as well. Nothing here waits for the disk but [`State::used`] and
-//! [`State::flush`]. All of it outlives a reload.
+//! The store is embedded: buckets are in memory, quotas in the data folder as
+//! well, and values are left to whoever has them. Nothing there waits for the
+//! disk but [`State::used`] and [`State::flush`]. Or it is a Redis, which other
+//! gateways have too. All of it outlives a reload.
 
 mod buckets;
 mod counters;
 mod embedded;
 mod file;
+mod redis;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -20,11 +22,13 @@ mod values;
 
 use std::{path::Path, time::Duration};
 
-use crate::config::Window;
+use crate::config::{ServerConfig, StateConfig, Window};
 use embedded::Embedded;
+use redis::Redis;
 
 pub use buckets::{BUCKETS_MAX, Bucket};
 pub use file::StateError;
+pub use redis::{VALUE_BYTES_MAX, check_url};
 pub use values::Values;
 
 /// The state of a gateway.
@@ -33,6 +37,7 @@ pub struct State(Store);
 /// Where it is kept.
 enum Store {
     Embedded(Embedded),
+    Redis(Redis),
 }
 
 /// What a request is held to.
@@ -49,6 +54,16 @@ pub enum Limit<'l> {
         /// How many there may be; none for any number, which is only counted.
         limit: Option<u64>,
     },
+}
+
+/// Why a request is not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// A limit refuses.
+    Refused(Refusal),
+    /// Nobody can be asked, and the configuration says that nobody is then let
+    /// through.
+    Unavailable,
 }
 
 /// The limit that does not let a request through.
@@ -70,14 +85,27 @@ impl State {
         Ok(Self(Store::Embedded(Embedded::open(data)?)))
     }
 
+    /// What the configuration names: the data folder, or a Redis, which need not
+    /// be there yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(server: &ServerConfig) -> Result<Self, StateError> {
+        match &server.state {
+            StateConfig::Embedded => Self::open(&server.data),
+            StateConfig::Redis(config) => Ok(Self(Store::Redis(Redis::new(config)?))),
+        }
+    }
+
     /// Takes from every limit, or from none. While one refuses, what those
     /// before it gave may be missing to others for a moment.
     ///
     /// # Errors
-    /// The first limit that lets nothing through.
-    pub async fn take(&self, limits: &[Limit<'_>]) -> Result<(), Refusal> {
+    /// The first limit that lets nothing through, or that nobody can be asked.
+    pub async fn take(&self, limits: &[Limit<'_>]) -> Result<(), Denied> {
         match &self.0 {
-            Store::Embedded(embedded) => embedded.take(limits),
+            Store::Embedded(embedded) => embedded.take(limits).map_err(Denied::Refused),
+            Store::Redis(redis) => redis.take(limits).await,
         }
     }
 
@@ -89,20 +117,29 @@ impl State {
     pub async fn used(&self, counters: Vec<(String, Window)>) -> Result<Vec<u64>, StateError> {
         match &self.0 {
             Store::Embedded(embedded) => embedded.used(counters).await,
+            Store::Redis(redis) => redis.used(&counters).await,
         }
     }
 
-    /// A space of its own for values of at most `capacity_bytes` together.
-    pub fn values(&self, capacity_bytes: u64) -> Values {
+    /// Values that are shared with other gateways, in a space by its name; none
+    /// where nobody is to share them with.
+    pub fn values(&self, space: String) -> Option<Values> {
         match &self.0 {
-            Store::Embedded(_) => Values::new(capacity_bytes),
+            Store::Embedded(_) => None,
+            Store::Redis(redis) => Some(Values::new(redis.clone(), space)),
         }
+    }
+
+    /// Whether other gateways have it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Store::Redis(_))
     }
 
     /// Writes what has been counted and is not on disk yet, and waits for it.
     pub fn flush(&self) {
         match &self.0 {
             Store::Embedded(embedded) => embedded.flush(),
+            Store::Redis(_) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod curl;
 pub mod python;
+pub mod redis;
 pub mod tls;
 pub mod upstream;
 

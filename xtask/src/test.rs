@@ -54,12 +54,13 @@ fn build(host: &Host) -> Result {
     step("clients", clients)
 }
 
-/// Programs that tests use as clients: Debian's packages, and what the programs
+/// Programs that tests start: Debian's packages, and what the programs
 /// are called.
-const CLIENTS: [(&str, &[&str]); 3] = [
+const CLIENTS: [(&str, &[&str]); 4] = [
     ("chromium", &["chromium", "chromium-browser", "google-chrome"]),
     ("curl", &["curl"]),
     ("openssl", &["openssl"]),
+    ("redis-server", &["redis-server"]),
 ];
 
 /// Installs those that are missing, where that may be done. Without one the

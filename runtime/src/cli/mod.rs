@@ -244,7 +244,7 @@ fn load(source: Source) -> Result<Loaded, Failure> {
     services.create_tables(&config.tables)?;
     let Config { server, .. } = &config;
     let sandbox = Sandbox::new(&server.pools, &server.data, Arc::clone(&services))?;
-    let state = Arc::new(State::open(&server.data)?);
+    let state = Arc::new(State::of(server)?);
     let mut loader = Loader::new(source, config, sandbox, services, state);
     let (gateway, problems) = loader.first().map_err(Failure::Problems)?;
     Ok(Loaded { gateway, problems, loader })

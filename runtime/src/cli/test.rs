@@ -47,8 +47,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let port = loaded.gateway.config.server.listen.port();
     let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let connection =
-        Connection { client: here(0), local: here(port), tls: session(&loaded.gateway, &request) };
+    let tls = session(&loaded.gateway, &request);
+    let connection = Connection { client: here(0), local: here(port), tls, proxied: None };
     let mut trace = Trace::On(Vec::new());
     let started = Instant::now();
     let response =

@@ -29,7 +29,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config(arguments)?;
-    let state = State::open(&config.server.data)?;
+    let state = State::of(&config.server)?;
     let chosen = (arguments.plan.as_deref(), arguments.key.as_deref());
     let today = OffsetDateTime::now_utc().date();
     let usages = runtime()?.block_on(usage(&config, &state, today, chosen))?;

@@ -18,11 +18,14 @@ pub static ROOT: Section = Section {
         "stage",
         "handlers",
         "data",
+        "state",
         "listen",
         "admin",
         "stage_prefix",
         "drop_in",
         "seed",
+        "request_filter",
+        "trusted_proxies",
         "policy",
         "disable_execute_api_endpoint",
         "domain",
@@ -57,6 +60,11 @@ pub static DOMAIN: Section = Section {
 
 pub static MUTUAL_TLS: Section = Section { title: "a domain's mutual_tls", keys: &["truststore"] };
 
+pub static STATE: Section = Section {
+    title: "a table for state",
+    keys: &["url", "url_env", "prefix", "unavailable", "timeout_ms"],
+};
+
 pub static CORS: Section = Section {
     title: "[cors]",
     keys: &[
@@ -68,6 +76,9 @@ pub static CORS: Section = Section {
         "max_age_seconds",
     ],
 };
+
+pub static REQUEST_FILTER: Section =
+    Section { title: "[request_filter]", keys: &["allow", "deny", "throttle"] };
 
 pub static STAGE: Section = Section {
     title: "[stages.NAME]",
@@ -298,7 +309,9 @@ pub static SECTIONS: &[&Section] = &[
     &ROOT,
     &DOMAIN,
     &MUTUAL_TLS,
+    &STATE,
     &CORS,
+    &REQUEST_FILTER,
     &STAGE,
     &METHOD,
     &API_KEY,

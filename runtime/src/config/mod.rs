@@ -11,6 +11,7 @@ mod condition;
 mod context;
 mod credential;
 mod domain;
+mod filter;
 mod function_name;
 mod integration;
 mod keys;
@@ -19,6 +20,7 @@ mod openapi;
 mod read;
 mod sections;
 mod stage;
+mod state;
 pub mod template;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 
 use crate::{policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
@@ -43,6 +46,7 @@ pub use authorizer::{AuthorizerConfig, AuthorizerKind, LambdaAuthorizer, LambdaI
 pub use condition::{Condition, Part, Test};
 pub use credential::CredentialConfig;
 pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
+pub use filter::{RequestFilterConfig, contains};
 pub use function_name::FunctionName;
 pub use integration::{
     ContentHandling, GatewayResponseConfig, HttpConfig, IntegrationConfig, IntegrationParameter,
@@ -59,6 +63,7 @@ pub use stage::{
     CACHE_BYTES, CACHE_TTL, CacheConfig, CanaryConfig, Invalidation, LoggingLevel,
     MethodCacheConfig, MethodConfig, RouteCacheConfig, StageConfig, Unauthorized,
 };
+pub use state::{RedisConfig, StateConfig, Unavailable};
 pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub use usage_plan::{
     ApiKeyConfig, ApiKeySource, Period, QuotaConfig, ThrottleConfig, UsagePlanConfig, Window,
@@ -96,6 +101,10 @@ pub struct Config {
     pub domains: Domains,
     /// Whether the API is reached by its domains only.
     pub disable_execute_api_endpoint: bool,
+    /// `[request_filter]`: who may call at all, by their addresses.
+    pub request_filter: RequestFilterConfig,
+    /// Whose word on their clients' addresses counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// Who may call a REST API.
     pub policy: Option<Policy>,
     /// Who calls, by what they send.
@@ -143,6 +152,8 @@ pub struct ServerConfig {
     pub handlers: PathBuf,
     /// The folder for tables, mail and compiled code, absolute.
     pub data: PathBuf,
+    /// Where counters, quotas and kept answers are.
+    pub state: StateConfig,
     /// Sizes of pools and timeouts of connections.
     pub pools: Pools,
 }

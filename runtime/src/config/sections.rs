@@ -14,6 +14,7 @@ mod definition;
 mod domains;
 mod endpoint;
 mod expression;
+mod filter;
 mod functions;
 mod gateway_responses;
 mod integration;
@@ -22,6 +23,7 @@ mod models;
 mod record;
 mod routes;
 mod server;
+mod state;
 mod tables;
 mod templates;
 mod usage_plans;
@@ -177,13 +179,15 @@ fn config(
     let record = record::record(root, folders, &routes);
     api::check_methods(root, &routes);
     let name = api::name(root).or_else(|| definition?.name.map(str::to_owned));
+    let name = name.unwrap_or_else(|| "mayfly".to_owned());
+    let state = state::state(root, &name);
     let compression = written("minimum_compression_size");
     let usage_plans = usage_plans::usage_plans(root, &stages);
     Config {
         file: None,
         files: Vec::new(),
         warnings: Vec::new(),
-        name: name.unwrap_or_else(|| "mayfly".to_owned()),
+        name,
         kind,
         domains: domains::domains(root, &stages, &stage),
         disable_execute_api_endpoint: root.boolean("disable_execute_api_endpoint", false),
@@ -191,6 +195,8 @@ fn config(
         stages,
         stage_prefix: root.boolean("stage_prefix", false),
         drop_in: root.boolean("drop_in", true),
+        request_filter: filter::request_filter(root),
+        trusted_proxies: filter::trusted_proxies(root),
         policy,
         credentials: credentials::credentials(root),
         binary_media_types: api::binary_media_types(written("binary_media_types"), kind),
@@ -211,6 +217,6 @@ fn config(
         tables,
         collections,
         record,
-        server: server::server(root, folders, overrides, pools),
+        server: server::server(root, folders, overrides, pools, state),
     }
 }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Overrides, Problem, keys, load};
+use super::{Config, Overrides, Problem, StateConfig, keys, load};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
@@ -133,6 +133,34 @@ fn secrets_are_masked() {
             .expect("valid");
     assert_eq!(config.function("f").environment["TOKEN"].reveal(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_url_of_redis_is_shown_to_nobody() {
+    for state in [
+        "\"redis://me:hunter2@\"",
+        "\"redis//:hunter2@a\"",
+        "\"redis://:hunter2@a:port/0\"",
+        "\"redis://:hunter2@a:1/hunter2\"",
+        "{ url = \"unix:///hunter2\" }",
+        "{ url = \"redis://:hunter2@a\", url_env = \"HOME\" }",
+        "{ url_env = \"PATH\" }",
+        "{ url_env = \"MAYFLY_TEST_NO_SUCH_VARIABLE\" }",
+        "{ timeout_ms = 1 }",
+        "{}",
+        "7",
+    ] {
+        let text = format!("state = {state}\n");
+        let problems = load_text(&text, &Overrides::default()).expect_err("no URL");
+        let told = self::text(&problems);
+        assert!(!told.contains("hunter2") && !told.contains("/bin"), "{told}");
+        assert!(told.contains("state"), "{told}");
+    }
+    let config = load_text("state = \"redis://:hunter2@a/3\"\n", &Overrides::default());
+    let config = config.unwrap_or_else(|problems| panic!("{}", text(&problems)));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let StateConfig::Redis(redis) = config.server.state else { panic!("no Redis") };
+    assert_eq!((redis.url.reveal(), &*redis.prefix), ("redis://:hunter2@a/3", "mayfly:mayfly:"));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html>
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -34,6 +34,9 @@ pub enum GatewayError {
     /// Its connection is not one to the host that it names.
     #[error("{0}")]
     Misdirected(&'static str),
+    /// The request filter does not let the client's address through.
+    #[error("the request filter does not let {0} through")]
+    Filtered(IpAddr),
     /// The resource policy does not allow it.
     #[error("{0}")]
     AccessDenied(String),
@@ -131,6 +134,9 @@ pub enum GatewayError {
         /// How long until the next period.
         wait: Duration,
     },
+    /// Nobody can be asked what limits have counted, and none may pass unasked.
+    #[error("state: Redis is unavailable, and unavailable = \"closed\"")]
+    StateUnavailable,
     /// Too much is running already.
     #[error("{0}")]
     Throttled(String),
@@ -265,6 +271,10 @@ impl GatewayError {
             (Self::IntegrationTimeout(_), _) => {
                 (S::GATEWAY_TIMEOUT, "Endpoint request timed out", "InternalServerErrorException")
             }
+            (Self::StateUnavailable, _) => {
+                (S::SERVICE_UNAVAILABLE, "Service Unavailable", "ServiceUnavailableException")
+            }
+            (Self::Filtered(_), _) => (S::FORBIDDEN, "Forbidden", "ForbiddenException"),
             (Self::Throttled(_) | Self::TooManyRequests { .. }, _) => {
                 (S::TOO_MANY_REQUESTS, "Too Many Requests", "TooManyRequestsException")
             }
@@ -293,6 +303,8 @@ impl GatewayError {
             Self::Throttled(_) | Self::TooManyRequests { .. } => "THROTTLED",
             Self::InvalidApiKey(_) => "INVALID_API_KEY",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::Filtered(_) => "WAF_FILTERED",
+            Self::StateUnavailable => "DEFAULT_5XX",
             Self::NoStage
             | Self::NotMapped(_)
             | Self::Misdirected(_)

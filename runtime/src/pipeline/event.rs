@@ -87,15 +87,15 @@ fn all<'v>(
 
 /// Who asked, and by which way: headers that the service adds.
 pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
-    let client = request.connection.client.ip();
-    let forwarded_for = match request.header_text("x-forwarded-for") {
-        Some(before) => format!("{before}, {client}"),
-        None => client.to_string(),
-    };
+    let before = request.headers.get_all("x-forwarded-for").iter();
+    let mut hops: Vec<Cow<'_, str>> =
+        before.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    hops.push(request.connection.peer().to_string().into());
+    let forwarded_for = hops.join(", ");
     [
         (TRACE_ID, Cow::Borrowed(&request.exchange.trace_id)),
         ("x-forwarded-for", Cow::Owned(forwarded_for)),
-        ("x-forwarded-port", Cow::Owned(request.connection.local.port().to_string())),
+        ("x-forwarded-port", Cow::Owned(request.connection.port().to_string())),
         ("x-forwarded-proto", Cow::Borrowed(request.connection.scheme())),
     ]
 }

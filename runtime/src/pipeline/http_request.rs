@@ -222,7 +222,6 @@ fn builder(
 
 /// Says who asked, in the words of the kind of API.
 fn forwarded(request: &MethodRequest<'_>, headers: &mut HeaderMap) {
-    let client = request.connection.client.ip();
     let append = |before: Option<Cow<'_, str>>, own: String| match before {
         Some(before) => format!("{before}, {own}"),
         None => own,
@@ -241,8 +240,8 @@ fn forwarded(request: &MethodRequest<'_>, headers: &mut HeaderMap) {
                 std::net::IpAddr::V6(ip) => format!("\"[{ip}]\""),
             };
             let (by, host) = (node(request.connection.local.ip()), request.domain_name());
-            let proto = request.connection.scheme();
-            let own = format!("by={by};for={};host={host};proto={proto}", node(client));
+            let (peer, proto) = (node(request.connection.peer()), request.connection.scheme());
+            let own = format!("by={by};for={peer};host={host};proto={proto}");
             set(headers, header::FORWARDED, &append(request.header_text(header::FORWARDED), own));
             let own = "HTTP/1.1 AmazonAPIGateway".to_owned();
             set(headers, header::VIA, &append(request.header_text(header::VIA), own));

@@ -12,6 +12,7 @@ mod access;
 mod authorizer;
 mod cached;
 mod caller;
+mod client;
 mod compression;
 mod content;
 mod cors;
@@ -19,6 +20,7 @@ mod endpoint;
 pub mod error;
 mod event;
 mod expression;
+mod filter;
 mod gateway_response;
 mod http_request;
 mod integration_request;
@@ -32,7 +34,7 @@ mod usage_plan;
 mod validation;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
@@ -72,12 +74,36 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What was agreed upon, where it is in TLS.
     pub tls: Option<Arc<Session>>,
+    /// What a trusted proxy says of it, where it is one's.
+    pub proxied: Option<Proxied>,
+}
+
+/// What a trusted proxy says of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Proxied {
+    /// The proxy's own address.
+    pub peer: IpAddr,
+    /// What the client speaks, if it says so.
+    pub scheme: Option<&'static str>,
+    /// The port that the client called, if it says so.
+    pub port: Option<u16>,
 }
 
 impl Connection {
-    /// `http` or `https`.
+    /// Who is at the other end: the client, or the proxy nearest to us.
+    pub fn peer(&self) -> IpAddr {
+        self.proxied.map_or(self.client.ip(), |proxied| proxied.peer)
+    }
+
+    /// `http` or `https`, as the client speaks.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        let own = if self.tls.is_some() { "https" } else { "http" };
+        self.proxied.and_then(|proxied| proxied.scheme).unwrap_or(own)
+    }
+
+    /// The port that the client called.
+    pub fn port(&self) -> u16 {
+        self.proxied.and_then(|proxied| proxied.port).unwrap_or(self.local.port())
     }
 }
 
@@ -207,6 +233,7 @@ where
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     endpoint::settle_host(&mut parts);
+    let connection = client::resolve(connection, &gateway.config.trusted_proxies, &parts.headers);
     let kind = gateway.config.kind;
     let exchange = Exchange::new(gateway, &connection, &parts);
 
@@ -228,10 +255,13 @@ where
         headers: &parts.headers,
     };
     let mut course = Course::default();
-    let preflight = exchange.path.ok().and_then(|path| cors::preflight(gateway, &parts, path));
-    let outcome = match preflight {
-        Some(answer) => resource_policy::check(&about, false).map(|()| answer),
-        None => run(&about, &parts, body, &mut course, trace).await,
+    let preflight = || exchange.path.ok().and_then(|path| cors::preflight(gateway, &parts, path));
+    let outcome = match filter::check(&about).await {
+        Err(refused) => Err(refused),
+        Ok(()) => match preflight() {
+            Some(answer) => resource_policy::check(&about, false).map(|()| answer),
+            None => run(&about, &parts, body, &mut course, trace).await,
+        },
     };
     let about = About { route: course.route, ..about };
     let mut response = outcome.unwrap_or_else(|error| {

@@ -128,12 +128,12 @@ pub fn value(about: &About<'_>, key: &str) -> Option<String> {
         }
     }
     match key {
-        "aws:sourceip" => Some(about.connection.client.ip().to_canonical().to_string()),
+        "aws:sourceip" => Some(about.connection.client.ip().to_string()),
         "aws:useragent" => header(header::USER_AGENT),
         "aws:referer" => header(header::REFERER),
         "aws:currenttime" => time.format(&Rfc3339).ok(),
         "aws:epochtime" => Some(time.unix_timestamp().to_string()),
-        "aws:securetransport" => Some(about.connection.tls.is_some().to_string()),
+        "aws:securetransport" => Some((about.connection.scheme() == "https").to_string()),
         "aws:principaltype" => Some("Anonymous".to_owned()),
         _ => None,
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::{ApiKeySource, Window},
     gateway::Route,
-    state::Limit,
+    state::{Denied, Limit},
     usage_plan::{ApiKey, Subscription},
 };
 
@@ -159,7 +159,11 @@ impl<'l> Limits<'l> {
         if self.limits.is_empty() {
             return Ok(());
         }
-        let Err(refusal) = about.gateway.state.take(&self.limits).await else { return Ok(()) };
+        let refusal = match about.gateway.state.take(&self.limits).await {
+            Ok(()) => return Ok(()),
+            Err(Denied::Refused(refusal)) => refusal,
+            Err(Denied::Unavailable) => return Err(GatewayError::StateUnavailable),
+        };
         let wait = refusal.wait.unwrap_or_default();
         let throttled = |by: String| Err(GatewayError::TooManyRequests { by, wait });
         match self.held[refusal.limit] {

@@ -181,7 +181,8 @@ fn each<T>(
 }
 
 /// `10.0.0.0/8`, or one address.
-fn range(text: &str) -> Option<IpNet> {
+/// A range of addresses, or a single one.
+pub fn range(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?.to_canonical())))
 }
 

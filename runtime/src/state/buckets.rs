@@ -14,7 +14,7 @@ use std::{
 use super::shards::{SHARDS, Shard, Shards, shard_of};
 use crate::config::ThrottleConfig;
 
-/// The most buckets that are remembered. Beyond it those that are full again
+/// The most buckets that are remembered, and as many of clients. Beyond it those that are full again
 /// are forgotten, which loses nothing, else the fullest.
 pub const BUCKETS_MAX: usize = 131_072;
 
@@ -24,6 +24,7 @@ pub const BUCKETS_MAX: usize = 131_072;
 pub struct Bucket {
     name: Box<str>,
     shard: usize,
+    is_of_client: bool,
     /// The time that one takes to come back, in nanoseconds.
     interval: u64,
     /// The time that all of them take.
@@ -40,14 +41,27 @@ impl Bucket {
         Self {
             shard: shard_of(&name),
             name: name.into(),
+            is_of_client: false,
             interval,
             capacity: interval.saturating_mul(u64::from(burst.get())),
         }
     }
 
+    /// The same for a name that a client chooses, such as its address: however
+    /// many there are, only others of them are forgotten for them.
+    pub fn of_client(name: &str, throttle: &ThrottleConfig) -> Self {
+        Self { is_of_client: true, ..Self::new(name, throttle) }
+    }
+
     /// Its name, with rate and burst.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long one takes to come back, and all of them, in microseconds.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 where it matters")]
+    pub fn microseconds(&self) -> (f64, f64) {
+        (self.interval as f64 / 1e3, self.capacity as f64 / 1e3)
     }
 
     /// Takes one, or tells how long there is none for.
@@ -64,12 +78,19 @@ impl Bucket {
 /// All buckets. A time is in nanoseconds since their beginning.
 pub struct Buckets {
     shards: Shards<AtomicU64>,
+    /// Those of names that clients choose.
+    clients: Shards<AtomicU64>,
     shard_max: usize,
 }
 
 impl Buckets {
     pub fn new(max: usize) -> Self {
-        Self { shards: Shards::new(), shard_max: (max / SHARDS).max(1) }
+        let shard_max = (max / SHARDS).max(1);
+        Self { shards: Shards::new(), clients: Shards::new(), shard_max }
+    }
+
+    fn shards(&self, bucket: &Bucket) -> &Shards<AtomicU64> {
+        if bucket.is_of_client { &self.clients } else { &self.shards }
     }
 
     /// Takes one from a bucket.
@@ -77,10 +98,11 @@ impl Buckets {
     /// # Errors
     /// How long it is empty for.
     pub fn take(&self, bucket: &Bucket, now: u64) -> Result<(), Duration> {
-        if let Some(full_at) = self.shards.read(bucket.shard).get(&bucket.name) {
+        let shards = self.shards(bucket);
+        if let Some(full_at) = shards.read(bucket.shard).get(&bucket.name) {
             return bucket.take_from(full_at, now);
         }
-        let mut shard = self.shards.write(bucket.shard);
+        let mut shard = shards.write(bucket.shard);
         if shard.len() >= self.shard_max && !shard.contains_key(&bucket.name) {
             make_room(&mut shard, now);
         }
@@ -89,7 +111,7 @@ impl Buckets {
 
     /// Puts one back that was taken in vain.
     pub fn give_back(&self, bucket: &Bucket) {
-        if let Some(full_at) = self.shards.read(bucket.shard).get(&bucket.name) {
+        if let Some(full_at) = self.shards(bucket).read(bucket.shard).get(&bucket.name) {
             let give = |at: u64| Some(at.saturating_sub(bucket.interval));
             // It always gives a time.
             let _ = full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
@@ -98,7 +120,8 @@ impl Buckets {
 
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        (0..SHARDS).map(|shard| self.shards.read(shard).len()).sum()
+        let len = |shard| self.shards.read(shard).len() + self.clients.read(shard).len();
+        (0..SHARDS).map(len).sum()
     }
 }
 

@@ -31,7 +31,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long counters of past periods are kept, in days: as long as the service
 /// tells of them.
-const KEPT_DAYS: i64 = 90;
+pub const KEPT_DAYS: i64 = 90;
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 

@@ -3,8 +3,8 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    hash::{BuildHasher as _, RandomState},
+    sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// How many parts there are.
@@ -16,12 +16,11 @@ pub type Shard<V> = HashMap<Box<str>, V>;
 /// The map.
 pub struct Shards<V>(Box<[RwLock<Shard<V>>]>);
 
-/// Which part a name belongs to. Names come from configurations, so that
-/// nobody can choose many for one part.
+/// Which part a name belongs to. Clients have names too: they are not to know
+/// which are of one part.
 pub fn shard_of(name: &str) -> usize {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    usize::try_from(HASHER.hash_one(name) % SHARDS as u64).unwrap_or(0)
 }
 
 impl<V> Shards<V> {

@@ -87,6 +87,20 @@ fn buckets_are_bounded_where_none_is_full() {
 }
 
 #[test]
+fn a_flood_of_clients_forgets_nobody_else() {
+    let buckets = Buckets::new(1000);
+    let drained = bucket("stage", 1000.0, 1);
+    assert_eq!(buckets.take(&drained, 0), Ok(()));
+    let burst = NonZeroU32::new(1).expect("not zero");
+    let throttle = ThrottleConfig { rate: 0.001, burst };
+    for index in 0..20_000 {
+        assert_eq!(buckets.take(&Bucket::of_client(&format!("{index}"), &throttle), 0), Ok(()));
+    }
+    assert!(buckets.take(&drained, 0).is_err(), "the stage's bucket was forgotten");
+    assert!(buckets.len() <= 1001, "{}", buckets.len());
+}
+
+#[test]
 fn many_threads_share_one_bucket_and_one_quota_exactly() {
     let (_folder, state) = opened();
     let own = bucket("a", 0.001, 1000);
@@ -113,7 +127,8 @@ async fn who_is_refused_takes_nothing() {
     assert_eq!(state.take(&limits).await, Ok(()));
     assert_eq!(state.take(&limits).await, Ok(()));
     for _ in 0..20 {
-        let refusal = state.take(&limits).await.expect_err("the last is empty");
+        let denied = state.take(&limits).await.expect_err("the last is empty");
+        let Denied::Refused(refusal) = denied else { panic!("{denied:?}") };
         assert_eq!(refusal.limit, 2);
         assert!(refusal.wait.is_some_and(|wait| wait > Duration::from_secs(900)));
     }
@@ -122,7 +137,7 @@ async fn who_is_refused_takes_nothing() {
         assert_eq!(state.take(&limits[..2]).await, Ok(()));
     }
     let refusal = state.take(&limits).await.expect_err("the quota is used up");
-    assert_eq!(refusal, Refusal { limit: 1, wait: None });
+    assert_eq!(refusal, Denied::Refused(Refusal { limit: 1, wait: None }));
     // Five of the first bucket's ten are left.
     for _ in 0..5 {
         assert_eq!(state.take(&limits[..1]).await, Ok(()));
@@ -280,23 +295,4 @@ fn a_newer_file_and_a_folder_that_is_none_are_errors() {
     let error = State::open(folder.path()).err().expect("newer").to_string();
     assert!(error.contains("usage.sqlite") && error.contains("newer Mayfly"), "{error}");
     assert!(State::open(&path.join("below")).is_err());
-}
-
-#[tokio::test]
-async fn values_last_for_their_time_and_within_their_space() {
-    let (_folder, state) = opened();
-    let values = state.values(10_000);
-    let (hour, value) = (Duration::from_secs(3600), bytes::Bytes::from_static(b"value"));
-    values.put(b"a", value.clone(), hour).await;
-    values.put(b"gone", value.clone(), Duration::ZERO).await;
-    assert_eq!(values.get(b"a").await, Some(value.clone()));
-    assert_eq!(values.get(b"gone").await, None);
-    assert_eq!(state.values(10_000).get(b"a").await, None, "spaces are apart");
-    values.put(b"a", bytes::Bytes::from_static(b"other"), hour).await;
-    assert_eq!(values.get(b"a").await.as_deref(), Some(&b"other"[..]));
-    values.forget(b"a").await;
-    assert_eq!(values.get(b"a").await, None);
-    values.put(b"a", value, hour).await;
-    values.put(b"a", bytes::Bytes::from(vec![0; 20_000]), hour).await;
-    assert!(values.get(b"a").await.is_none(), "neither the old value nor one that is too large");
 }

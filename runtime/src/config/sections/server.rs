@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Folders;
-use crate::config::{Limits, Overrides, Pools, ServerConfig, absolute, read::Table};
+use crate::config::{Limits, Overrides, Pools, ServerConfig, StateConfig, absolute, read::Table};
 
 /// The longest timeout that may be configured: an hour.
 const TIMEOUT_MS_MAX: u64 = 3_600_000;
@@ -22,6 +22,7 @@ pub fn server(
     folders: &Folders<'_>,
     overrides: &Overrides,
     pools: Pools,
+    state: StateConfig,
 ) -> ServerConfig {
     let listen = address(root, "listen", "127.0.0.1:3000");
     let listen = overrides.listen.or(listen).unwrap_or((Ipv4Addr::LOCALHOST, 3000).into());
@@ -31,6 +32,7 @@ pub fn server(
         admin: admin.unwrap_or_else(|| beside(listen)),
         handlers: folder(root, "handlers", folders, overrides.handlers.as_deref(), "handlers"),
         data: folder(root, "data", folders, overrides.data.as_deref(), ".mayfly"),
+        state,
         pools,
     }
 }

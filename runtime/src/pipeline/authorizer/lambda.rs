@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{ApiKind, LambdaAuthorizer, LambdaInput},
-    gateway::Authorizer,
+    gateway::{Answers, Authorizer},
     integration::{self, IntegrationAnswer, IntegrationError},
     policy::{Action, Authorization, Call, Decision},
     sandbox::InvokeError,
@@ -42,14 +42,30 @@ pub async fn authorize(
             return Err(GatewayError::Unauthorized(what));
         }
     }
-    let cached = authorizer.answers.as_ref().and_then(|answers| answers.get(&identity));
+    let is_simple = matches!(config.input, LambdaInput::Request { simple_responses: true, .. });
+    // Only HTTP APIs hand over objects and lists.
+    let nested = request.kind() == ApiKind::Http;
+    let read = |text: &str| Authorization::read(text, is_simple, nested).map(Arc::new);
+    let cached = match &authorizer.answers {
+        None => None,
+        Some(Answers::Own(own)) => own.get(&identity),
+        Some(Answers::Shared(shared)) => {
+            let kept = shared.get(&encoded(&identity)).await;
+            kept.and_then(|text| read(std::str::from_utf8(&text).ok()?).ok())
+        }
+    };
     let known = cached.is_some();
     let authorization = match cached {
         Some(authorization) => authorization,
         None => {
-            let authorization = Arc::new(ask(request, name, config, &identity).await?);
-            if let Some(answers) = &authorizer.answers {
-                answers.insert(identity, Arc::clone(&authorization));
+            let text = ask(request, name, config, &identity).await?;
+            let authorization = read(&text).map_err(|why| failed(name, &why))?;
+            match &authorizer.answers {
+                None => {}
+                Some(Answers::Own(own)) => own.insert(identity, Arc::clone(&authorization)),
+                Some(Answers::Shared(shared)) => {
+                    shared.put(&encoded(&identity), text.as_bytes(), config.ttl).await;
+                }
             }
             authorization
         }
@@ -68,30 +84,34 @@ async fn ask(
     name: &str,
     config: &LambdaAuthorizer,
     identity: &[String],
-) -> Result<Authorization, GatewayError> {
-    let failed = |why: String| {
-        GatewayError::AuthorizerConfiguration(format!("the authorizer {name}: {why}"))
-    };
-    let function =
-        function(request, &config.function).map_err(|error| failed(error.to_string()))?;
+) -> Result<String, GatewayError> {
+    let function = function(request, &config.function);
+    let function = function.map_err(|error| failed(name, &error.to_string()))?;
     let event = event::for_authorizer(request, &config.input, identity);
     let called = invoke(request, function, event);
-    let text = match integration::call(called, request.matched.route.timeout).await {
-        Ok(IntegrationAnswer::Payload(text)) => text,
-        Ok(IntegrationAnswer::Http { .. }) => return Err(failed("it is no function".to_owned())),
+    match integration::call(called, request.matched.route.timeout).await {
+        Ok(IntegrationAnswer::Payload(text)) => Ok(text),
+        Ok(IntegrationAnswer::Http { .. }) => Err(failed(name, "it is no function")),
         Err(IntegrationError::Invoke(error @ InvokeError::Function(_)))
             if error.payload("")["errorMessage"] == "Unauthorized" =>
         {
-            return Err(GatewayError::Unauthorized(format!("{name} says so")));
+            Err(GatewayError::Unauthorized(format!("{name} says so")))
         }
         Err(error) => {
             let what = format!("the authorizer {name}: {error}");
-            return Err(GatewayError::AuthorizerFailure(what));
+            Err(GatewayError::AuthorizerFailure(what))
         }
-    };
-    let is_simple = matches!(config.input, LambdaInput::Request { simple_responses: true, .. });
-    // Only HTTP APIs hand over objects and lists.
-    Authorization::read(&text, is_simple, request.kind() == ApiKind::Http).map_err(failed)
+    }
+}
+
+fn failed(name: &str, why: &str) -> GatewayError {
+    GatewayError::AuthorizerConfiguration(format!("the authorizer {name}: {why}"))
+}
+
+/// An identity as bytes, so that no two are the same.
+fn encoded(identity: &[String]) -> Vec<u8> {
+    // Strings in an array are always JSON.
+    serde_json::to_vec(identity).unwrap_or_default()
 }
 
 fn check(authorization: &Authorization, request: &MethodRequest<'_>) -> Result<(), GatewayError> {

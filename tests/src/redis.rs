@@ -1,0 +1,140 @@
+//! A Redis of a test's own.
+
+use std::{
+    env,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::{PATIENCE, skip};
+
+/// What clients have to say.
+pub const PASSWORD: &str = "hunter2-of-redis";
+
+/// A running `redis-server`, which keeps nothing on disk.
+pub struct Redis {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Redis {
+    /// A server on a free port; none, and a line that says so, where there is
+    /// no `redis-server`: the test `name` is then skipped.
+    pub fn start(name: &str) -> Option<Self> {
+        let Some(server) = server() else {
+            skip(name, "there is no redis-server on PATH");
+            return None;
+        };
+        // Somebody else may take the port meanwhile.
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let port = listener.local_addr().expect("an address").port();
+            drop(listener);
+            if let Some(redis) = Self::on(&server, port) {
+                return Some(redis);
+            }
+        }
+        panic!("no redis-server within {PATIENCE:?}");
+    }
+
+    /// The same again after it was killed, on its port, without what it knew.
+    pub fn restart(&mut self) {
+        self.kill();
+        let server = server().expect("it has been there");
+        let port = self.port;
+        *self = Self::on(&server, port).expect("its own port");
+    }
+
+    fn on(server: &PathBuf, port: u16) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new(server)
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--save", "", "--appendonly", "no", "--requirepass", PASSWORD])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let begun = Instant::now();
+        while !answers(port) {
+            if child.try_wait().expect("a child").is_some() {
+                return None;
+            }
+            if begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("redis-server does not answer within {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(Self { child, port, _folder: folder })
+    }
+
+    /// Where it is, with the password.
+    pub fn url(&self) -> String {
+        format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port)
+    }
+
+    /// Ends it at once: connections are refused from then on.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Stops it without an end: it takes connections and answers none.
+    pub fn hang(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.child.id().to_string()];
+        let status = Command::new("kill").args(arguments).status().expect("kill runs");
+        assert!(status.success(), "redis-server is gone");
+    }
+
+    /// The names of all keys.
+    pub fn keys(&self) -> Vec<String> {
+        let reply = ask(self.port, &format!("AUTH {PASSWORD}\r\nKEYS *\r\nQUIT\r\n"));
+        let reply = reply.expect("an answer");
+        reply.lines().filter(|line| line.starts_with("mayfly:")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn server() -> Option<PathBuf> {
+    let paths = env::var_os("PATH")?;
+    let mut files = env::split_paths(&paths).map(|folder| folder.join("redis-server"));
+    files.find(|file| file.is_file())
+}
+
+fn answers(port: u16) -> bool {
+    ask(port, &format!("AUTH {PASSWORD}\r\nPING\r\nQUIT\r\n"))
+        .is_some_and(|reply| reply.contains("PONG"))
+}
+
+/// All that it says to some commands, of which the last is QUIT.
+fn ask(port: u16, commands: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(commands.as_bytes()).ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    Some(reply)
+}
