@@ -94,6 +94,13 @@ impl Project {
         project
     }
 
+    /// Sets a variable of the environment for whatever is started.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Writes gateway.toml.
     pub fn write_config(&self, text: &str) {
         fs::write(self.path().join("gateway.toml"), text).expect("written");

@@ -318,7 +318,7 @@ mod tests {
         let facts = Facts::of(signed.der()).expect("a certificate");
         assert_eq!((facts.subject.as_str(), facts.is_ca), ("CN=Ada", false));
         fs::remove_file(&files.key).expect("removed");
-        let error = authority(&files).err().expect("half of it");
+        let Err(error) = authority(&files) else { panic!("half of it") };
         assert!(error.to_string().contains("remove both"), "{error}");
         let pem = fs::read(&files.certificate).expect("text");
         assert_eq!(tls::certificates(&pem).expect("PEM").len(), 1);

@@ -52,7 +52,7 @@ pub enum MappedTarget {
     /// A function, with the request's body as its event.
     Function(FunctionName),
     /// An HTTP endpoint.
-    Http(HttpConfig),
+    Http(Box<HttpConfig>),
 }
 
 /// What happens to a request body whose content type has no template.

@@ -88,7 +88,8 @@ pub fn integration(
         Type::Mock => Some(MappedTarget::Mock),
         Type::Function => function(table).map(MappedTarget::Function),
         Type::Http | Type::HttpProxy => {
-            endpoint::endpoint(table, key, kind).map(MappedTarget::Http)
+            let endpoint = endpoint::endpoint(table, key, kind);
+            endpoint.map(|endpoint| MappedTarget::Http(Box::new(endpoint)))
         }
     };
     let passthrough = table.choice(
