@@ -19,17 +19,22 @@ use crate::{
     cache::StageCache,
     config::{
         ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, CACHE_TTL, Config, FunctionName,
-        HttpConfig, IntegrationConfig, IntegrationParameter, LambdaAuthorizer, MappedConfig,
-        MappingExpression, PayloadFormat, Place, RouteCacheConfig, RouteConfig, StageConfig,
-        ThrottleConfig, Unauthorized, ValidationConfig,
+        HttpConfig, IntegrationConfig, IntegrationParameter, KeySource, LambdaAuthorizer,
+        MappedConfig, MappingExpression, PayloadFormat, Place, RouteCacheConfig, RouteConfig,
+        StageConfig, ThrottleConfig, Unauthorized, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
+    jwt::{
+        KeySet,
+        remote::{Location, Remote},
+    },
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::{Function, hex},
     state::{Bucket, State, Values},
     tls,
     usage_plan::ApiKeys,
+    user_pool::UserPools,
 };
 
 /// The account that events and ARNs name.
@@ -56,6 +61,10 @@ pub struct Gateway {
     /// What ends handshakes for names that no domain has; none where no domain
     /// is reached in TLS.
     pub nobody: Option<Arc<ServerConfig>>,
+    /// The user pools of this machine.
+    pub user_pools: UserPools,
+    /// The keys of issuers elsewhere, which outlive snapshots.
+    issuers: Vec<Arc<Remote>>,
     /// What answers where no route does.
     pub recording: Option<Recording>,
 }
@@ -124,6 +133,8 @@ pub struct Route {
     pub caches: BTreeMap<String, RouteCache>,
     /// Who says who may call.
     pub authorizer: Option<Arc<Authorizer>>,
+    /// What a token has to allow, one of them; nothing where there is none.
+    pub scopes: Vec<String>,
     /// What the route itself says of keeping its answers.
     pub cache: RouteCacheConfig,
     /// What a request has to have.
@@ -157,6 +168,8 @@ pub struct Authorizer {
     pub config: Arc<AuthorizerConfig>,
     /// Its answers, where they are kept.
     pub answers: Option<Answers>,
+    /// What verifies tokens, where it takes tokens that are signed.
+    pub keys: Keys,
 }
 
 /// What an authorizer said, by the values of identity sources.
@@ -165,6 +178,17 @@ pub enum Answers {
     Own(Cache<Vec<String>, Arc<Authorization>>),
     /// To any gateway, as its function said it.
     Shared(Values),
+}
+
+/// What verifies tokens.
+#[derive(Debug, Clone)]
+pub enum Keys {
+    /// Nothing.
+    None,
+    /// Keys that are here.
+    Here(Arc<KeySet>),
+    /// Keys of an issuer elsewhere.
+    Remote(Arc<Remote>),
 }
 
 impl fmt::Debug for Authorizer {
@@ -177,14 +201,21 @@ impl fmt::Debug for Authorizer {
 const ANSWERS_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Authorizer {
-    fn new(config: &Arc<AuthorizerConfig>, shared: impl FnOnce(String) -> Option<Values>) -> Self {
+    fn new(
+        config: &Arc<AuthorizerConfig>,
+        keys: Keys,
+        shared: impl FnOnce(String) -> Option<Values>,
+    ) -> Self {
         let weigh = |identity: &Vec<String>, answer: &Arc<Authorization>| {
             let bytes: usize = identity.iter().map(String::len).sum();
             u32::try_from(bytes + answer.size).unwrap_or(u32::MAX)
         };
         let ttl = match config.kind {
             AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) => ttl,
-            AuthorizerKind::Iam => Duration::ZERO,
+            // What a token says is read from it each time.
+            AuthorizerKind::Iam | AuthorizerKind::Jwt(_) | AuthorizerKind::Cognito(_) => {
+                Duration::ZERO
+            }
         };
         let own = || {
             let own = Cache::builder().max_capacity(ANSWERS_BYTES_MAX).weigher(weigh);
@@ -193,7 +224,7 @@ impl Authorizer {
         let answers = (!ttl.is_zero()).then(|| {
             shared(format!("authorizer:{}", config.name)).map_or_else(own, Answers::Shared)
         });
-        Self { config: Arc::clone(config), answers }
+        Self { config: Arc::clone(config), answers, keys }
     }
 }
 
@@ -229,6 +260,7 @@ impl Gateway {
         functions: BTreeMap<String, FunctionState>,
         clients: Arc<Clients>,
         state: Arc<State>,
+        user_pools: UserPools,
         before: Option<&Self>,
     ) -> Self {
         let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
@@ -236,6 +268,7 @@ impl Gateway {
         // What others have kept counts as long as they would make the same.
         let version = state.is_shared().then(|| version(&config, &functions));
         let shared = |space: String| state.values(format!("{}:{space}", version.as_ref()?));
+        let mut issuers = Vec::new();
         let mut routes: Vec<(RouteKey, Route)> = config
             .routes
             .iter()
@@ -246,13 +279,18 @@ impl Gateway {
                 own.api_key_required = route.api_key_required;
                 own.throttles = throttles(&config, &own.key, route.throttle);
                 own.validation.clone_from(&route.validation);
+                own.scopes.clone_from(&route.scopes);
                 own.cache = route.cache.clone().unwrap_or_default();
                 own.authorizer = route.authorizer.as_ref().map(|config| {
                     // Routes with the same authorizer share what it said.
                     let same = |other: &&Arc<Authorizer>| Arc::ptr_eq(&other.config, config);
                     let found = authorizers.iter().find(same).map(Arc::clone);
                     found.unwrap_or_else(|| {
-                        let new = Arc::new(Authorizer::new(config, shared));
+                        let keys = keys(config, &user_pools, |location| {
+                            let known = before.map_or(&[][..], |before| &before.issuers);
+                            remote(location, &mut issuers, known, &clients)
+                        });
+                        let new = Arc::new(Authorizer::new(config, keys, shared));
                         authorizers.push(Arc::clone(&new));
                         new
                     })
@@ -302,6 +340,8 @@ impl Gateway {
             account,
             mocks,
             nobody,
+            user_pools,
+            issuers,
             recording,
         }
     }
@@ -353,6 +393,42 @@ fn version(config: &Config, functions: &BTreeMap<String, FunctionState>) -> Stri
         add(&format!("{name}={}", code.unwrap_or_default()));
     }
     hex(&hash.finalize())
+}
+
+/// What verifies the tokens that an authorizer takes.
+fn keys(
+    config: &AuthorizerConfig,
+    pools: &UserPools,
+    remote: impl FnOnce(&Location) -> Arc<Remote>,
+) -> Keys {
+    match config.tokens().map(|tokens| &tokens.keys) {
+        None => Keys::None,
+        Some(KeySource::Set(keys)) => Keys::Here(Arc::clone(keys)),
+        Some(KeySource::UserPool(name)) => {
+            pools.get(name).map_or(Keys::None, |pool| Keys::Here(Arc::clone(&pool.keys)))
+        }
+        Some(KeySource::Remote(location)) => Keys::Remote(remote(location)),
+    }
+}
+
+/// The keys that are at `location`: those that are there already, of this
+/// snapshot or of the one before.
+fn remote(
+    location: &Location,
+    own: &mut Vec<Arc<Remote>>,
+    before: &[Arc<Remote>],
+    clients: &Clients,
+) -> Arc<Remote> {
+    let mut known = own.iter().chain(before);
+    if let Some(known) = known.find(|remote| remote.is_at(location)).map(Arc::clone) {
+        if !own.iter().any(|other| Arc::ptr_eq(other, &known)) {
+            own.push(Arc::clone(&known));
+        }
+        return known;
+    }
+    let new = Arc::new(Remote::new(location.clone(), clients));
+    own.push(Arc::clone(&new));
+    new
 }
 
 /// A bucket for each stage that has one for this route: its own, else the
@@ -465,6 +541,7 @@ impl Route {
             caches: BTreeMap::new(),
             cache: RouteCacheConfig::default(),
             authorizer: None,
+            scopes: Vec::new(),
             validation: None,
             streams: false,
             target,

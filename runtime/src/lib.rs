@@ -27,6 +27,10 @@ pub mod policy;
 
 pub mod sigv4;
 
+pub mod jwt;
+
+pub mod user_pool;
+
 pub mod cache;
 
 pub mod state;

@@ -28,6 +28,7 @@ use crate::{
     sandbox::{Code, Function, Sandbox},
     services::Services,
     state::State,
+    user_pool::UserPools,
 };
 pub use watch::start;
 
@@ -107,6 +108,7 @@ pub struct Loader {
     services: Arc<Services>,
     clients: Arc<Clients>,
     state: Arc<State>,
+    user_pools: UserPools,
     seen: HashMap<PathBuf, Seen>,
     reported: BTreeSet<String>,
     // What the configuration names as it is now, be it valid or not.
@@ -146,6 +148,7 @@ impl Loader {
         sandbox: Sandbox,
         services: Arc<Services>,
         state: Arc<State>,
+        user_pools: UserPools,
     ) -> Self {
         Self {
             source,
@@ -153,6 +156,7 @@ impl Loader {
             services,
             clients: Arc::default(),
             state,
+            user_pools,
             seen: HashMap::new(),
             reported: BTreeSet::new(),
             files: config.files.clone(),
@@ -170,9 +174,7 @@ impl Loader {
         if !unknown.is_empty() {
             return Err(unknown);
         }
-        let clients = Arc::clone(&self.clients);
-        let state = Arc::clone(&self.state);
-        let gateway = Gateway::new(self.config.clone(), functions, clients, state, None);
+        let gateway = self.gateway(functions, None);
         let problems = self.handler_problems(&gateway);
         self.reported.extend(problems.iter().cloned());
         Ok((gateway, problems))
@@ -215,7 +217,10 @@ impl Loader {
             if let Err(error) = self.services.create_tables(&config.tables) {
                 refused.push(error.to_string());
             }
+            let user_pools = UserPools::open(&config.server.data, &config.user_pools);
+            let user_pools = user_pools.map_err(|error| refused.push(error.to_string()));
             if refused.is_empty() {
+                self.user_pools = user_pools.unwrap_or_default();
                 for warning in new_warnings(&config, &self.config) {
                     tracing::warn!("{warning}");
                 }
@@ -226,10 +231,7 @@ impl Loader {
                 scan = self.scan(&self.config.clone(), Some(&current));
             }
         }
-        let clients = Arc::clone(&self.clients);
-        let state = Arc::clone(&self.state);
-        let (config, before) = (self.config.clone(), Some(&*current));
-        let gateway = Gateway::new(config, scan.functions, clients, state, before);
+        let gateway = self.gateway(scan.functions, Some(&current));
         problems.extend(self.handler_problems(&gateway));
         problems.extend(missing_files(&gateway));
         let changes = changes(&current, &gateway);
@@ -241,6 +243,17 @@ impl Loader {
         }
         self.report(shared, problems, scan.unsettled);
         scan.unsettled
+    }
+
+    /// A snapshot of what is in force.
+    fn gateway(
+        &self,
+        functions: BTreeMap<String, FunctionState>,
+        before: Option<&Gateway>,
+    ) -> Gateway {
+        let (clients, state) = (Arc::clone(&self.clients), Arc::clone(&self.state));
+        let (config, pools) = (self.config.clone(), self.user_pools.clone());
+        Gateway::new(config, functions, clients, state, pools, before)
     }
 
     /// The folders whose changes matter: those of the configuration, of the

@@ -6,6 +6,7 @@ pub mod curl;
 pub mod python;
 pub mod redis;
 pub mod tls;
+pub mod tokens;
 pub mod upstream;
 
 use std::{

@@ -101,10 +101,32 @@ async fn answer<B>(
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             response
         }
-        _ => message(
-            StatusCode::NOT_FOUND,
-            "there are GET /health, GET /usage and POST /mocks/reset",
-        ),
+        (method, path) => match user_pool(shared, path) {
+            None => message(
+                StatusCode::NOT_FOUND,
+                "there are GET /health, GET /usage and POST /mocks/reset",
+            ),
+            Some(document) if matches!(*method, Method::GET | Method::HEAD) => {
+                response(StatusCode::OK, &document)
+            }
+            Some(_) => {
+                let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use GET");
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+                response
+            }
+        },
+    }
+}
+
+/// What programs need to verify the tokens of a user pool.
+fn user_pool(shared: &Shared, path: &str) -> Option<Value> {
+    let (name, document) = path.strip_prefix('/')?.split_once("/.well-known/")?;
+    let gateway = shared.gateway.load();
+    let pool = gateway.user_pools.get(name)?;
+    match document {
+        "jwks.json" => Some(pool.key_set()),
+        "openid-configuration" => Some(pool.discovery()),
+        _ => None,
     }
 }
 

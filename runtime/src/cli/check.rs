@@ -9,6 +9,7 @@ use crate::{
     sandbox::Sandbox,
     services::Services,
     state::State,
+    user_pool::UserPools,
 };
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
@@ -28,7 +29,8 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let sandbox = Sandbox::new(&config.server.pools, scratch.path(), Arc::clone(&services))?;
     let handlers = config.server.handlers.clone();
     let state = Arc::new(State::open(scratch.path())?);
-    let mut loader = Loader::new(source, config.clone(), sandbox, services, state);
+    let pools = UserPools::default();
+    let mut loader = Loader::new(source, config.clone(), sandbox, services, state, pools);
     let functions = loader.functions(&config);
     problems.extend(unknown_functions(&config, &names(&functions)));
     for state in functions.values() {

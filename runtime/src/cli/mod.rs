@@ -13,7 +13,9 @@ mod render;
 mod routes;
 mod serve;
 mod test;
+mod token;
 mod usage;
+mod users;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -27,6 +29,7 @@ use crate::{
     services::Services,
     state::State,
     telemetry,
+    user_pool::UserPools,
 };
 
 /// An API gateway that runs every request in its own WebAssembly sandbox.
@@ -85,6 +88,20 @@ Examples:
 
 Works whether a server runs or not; what one let through just now follows within a moment.")]
     Usage(usage::Arguments),
+    /// Adds, lists and removes the users of a user pool
+    #[command(after_help = "\
+Examples:
+  mayfly users add ada --attribute email=ada@example.com --group admins
+  mayfly users list --pool people
+
+Users have no passwords: whoever may run `mayfly token` here may be any of them.")]
+    Users(users::Arguments),
+    /// Prints a token for a user of a user pool
+    #[command(after_help = "\
+Examples:
+  curl -H \"authorization: Bearer $(mayfly token ada)\" http://127.0.0.1:3000/
+  mayfly token ada --scope orders/read --expires-in 5m")]
+    Token(token::Arguments),
     /// Tries a mapping template without a gateway
     #[command(after_help = "\
 Examples:
@@ -181,6 +198,8 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Invoke(arguments) => invoke::run(&arguments),
         Command::Usage(arguments) => usage::run(&arguments),
+        Command::Users(arguments) => users::run(arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Render(arguments) => render::run(&arguments),
         Command::Cert(arguments) => cert::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
@@ -245,7 +264,8 @@ fn load(source: Source) -> Result<Loaded, Failure> {
     let Config { server, .. } = &config;
     let sandbox = Sandbox::new(&server.pools, &server.data, Arc::clone(&services))?;
     let state = Arc::new(State::of(server)?);
-    let mut loader = Loader::new(source, config, sandbox, services, state);
+    let user_pools = UserPools::open(&config.server.data, &config.user_pools)?;
+    let mut loader = Loader::new(source, config, sandbox, services, state, user_pools);
     let (gateway, problems) = loader.first().map_err(Failure::Problems)?;
     Ok(Loaded { gateway, problems, loader })
 }

@@ -41,6 +41,7 @@ pub static ROOT: Section = Section {
         "throttle",
         "account",
         "credential",
+        "user_pool",
         "stages",
         "limits",
         "pools",
@@ -191,6 +192,7 @@ pub static ROUTE: Section = Section {
         "required_parameters",
         "method_responses",
         "authorizer",
+        "scopes",
         "api_key_required",
         "throttle",
         "cache",
@@ -209,6 +211,11 @@ pub static AUTHORIZER: Section = Section {
         "ttl_seconds",
         "payload",
         "simple_responses",
+        "issuer",
+        "audience",
+        "jwks",
+        "user_pool",
+        "clock_skew_seconds",
     ],
 };
 
@@ -224,6 +231,11 @@ pub static CREDENTIAL: Section = Section {
         "expiration",
         "policy",
     ],
+};
+
+pub static USER_POOL: Section = Section {
+    title: "[user_pool.NAME]",
+    keys: &["clients", "issuer", "custom_attributes", "token_validity_seconds"],
 };
 
 pub static MODEL: Section = Section { title: "[models.NAME]", keys: &["schema"] };
@@ -347,6 +359,7 @@ pub static SECTIONS: &[&Section] = &[
     &MODEL,
     &AUTHORIZER,
     &CREDENTIAL,
+    &USER_POOL,
     &FROM_FILE,
 ];
 

@@ -27,6 +27,7 @@ mod tests;
 mod tree;
 mod uri;
 mod usage_plan;
+mod user_pool;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,7 +43,10 @@ use ipnet::IpNet;
 
 use crate::{policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
-pub use authorizer::{AuthorizerConfig, AuthorizerKind, LambdaAuthorizer, LambdaInput};
+pub use authorizer::{
+    AuthorizerConfig, AuthorizerKind, CognitoAuthorizer, JwtAuthorizer, KeySource,
+    LambdaAuthorizer, LambdaInput,
+};
 pub use condition::{Condition, Part, Test};
 pub use credential::CredentialConfig;
 pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
@@ -68,6 +72,7 @@ pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub use usage_plan::{
     ApiKeyConfig, ApiKeySource, Period, QuotaConfig, ThrottleConfig, UsagePlanConfig, Window,
 };
+pub use user_pool::UserPoolConfig;
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for
 /// the rest.
@@ -135,6 +140,8 @@ pub struct Config {
     pub functions: BTreeMap<String, FunctionConfig>,
     /// `[table.NAME]`: tables that exist from the start.
     pub tables: Vec<TableConfig>,
+    /// `[user_pool.NAME]`: who gets tokens on this machine.
+    pub user_pools: BTreeMap<String, Arc<UserPoolConfig>>,
     /// `[collection.NAME]`: what mocks serve by name.
     pub collections: BTreeMap<String, CollectionConfig>,
     /// `[record]`.
@@ -252,6 +259,8 @@ pub struct RouteConfig {
     pub integration: IntegrationConfig,
     /// Who says who may call it.
     pub authorizer: Option<Arc<AuthorizerConfig>>,
+    /// What a token has to allow, one of them; nothing where there is none.
+    pub scopes: Vec<String>,
     /// Whether a request needs an API key that has a usage plan.
     pub api_key_required: bool,
     /// How often it may be called on each stage.

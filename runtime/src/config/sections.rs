@@ -27,6 +27,7 @@ mod state;
 mod tables;
 mod templates;
 mod usage_plans;
+mod user_pools;
 
 use std::path::Path;
 
@@ -95,8 +96,8 @@ pub fn load(
         given.as_ref().map_or((name, ""), definition::Given::parts);
     let definition_source = Source::new(definition_name, definition_text, folder);
     let translated = given.as_ref().filter(|given| given.text.is_some()).and_then(|_| {
-        let (kind, routes) = (api::kind(&root), definition::routes(&root));
-        openapi::translate(&definition_source, definition_name, definition_text, kind, &routes)
+        let (kind, around) = (api::kind(&root), definition::around(&root));
+        openapi::translate(&definition_source, definition_name, definition_text, kind, &around)
     });
     let definition = translated.as_ref().map(|translated| Definition {
         kind: translated.kind,
@@ -151,24 +152,21 @@ fn config(
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
     let collections = collections::collections(root);
-    let authorizers = authorizers::authorizers(root, kind);
+    let user_pools = user_pools::user_pools(root);
     let theirs = definition.map(|definition| &definition.root);
-    let their_authorizers = theirs.map(|root| authorizers::authorizers(root, kind));
     let written = |key| if root.take(key).is_some() { root } else { theirs.unwrap_or(root) };
     let both = || theirs.into_iter().chain([root]);
     let api_key_source = usage_plans::api_key_source(written("api_key_source"));
-    // A definition's models are its own, as are those of gateway.toml, and so
-    // are its authorizers.
-    let own = [(root, &authorizers)];
-    let routes = own.into_iter().chain(theirs.zip(their_authorizers.as_ref()));
-    let routes = routes.flat_map(|(root, authorizers)| {
+    let authorizers = authorizers::authorizers(root, theirs, kind, &user_pools);
+    // A definition's models are its own, as are those of gateway.toml.
+    let routes = [root].into_iter().chain(theirs).flat_map(|root| {
         let models = models::Models::read(root, kind);
         let surroundings = routes::Surroundings {
             kind,
             timeout_default: limits.integration_timeout,
             models: &models,
             collections: &collections,
-            authorizers,
+            authorizers: &authorizers,
             api_key_source,
         };
         routes::routes(root, &surroundings)
@@ -215,6 +213,7 @@ fn config(
         function_default,
         functions,
         tables,
+        user_pools: user_pools.into_iter().filter_map(|(name, pool)| Some((name, pool?))).collect(),
         collections,
         record,
         server: server::server(root, folders, overrides, pools, state),

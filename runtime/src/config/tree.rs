@@ -55,10 +55,7 @@ impl Node {
 
     /// The entries of a table.
     pub fn entries(&self) -> Option<&Entries> {
-        match &self.data {
-            Data::Table(entries) => Some(entries),
-            _ => None,
-        }
+        self.data.entries()
     }
 
     /// The items of an array; none where it is something else.
@@ -80,6 +77,14 @@ impl Data {
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::String(text) | Self::Verbatim(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entries of a table.
+    pub fn entries(&self) -> Option<&Entries> {
+        match self {
+            Self::Table(entries) => Some(entries),
             _ => None,
         }
     }

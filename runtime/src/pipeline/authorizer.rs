@@ -1,6 +1,8 @@
 //! Who may call a route, as its authorizer says.
 
+mod cognito;
 pub mod iam;
+mod jwt;
 mod lambda;
 
 use super::{
@@ -26,8 +28,9 @@ pub fn method_arn(request: &MethodRequest<'_>) -> String {
 ///
 /// # Errors
 /// [`GatewayError::Unauthorized`] for a caller who says nothing of themselves,
-/// [`GatewayError::NotAuthorized`] for one who may not, what is wrong with the
-/// authorizer, and [`GatewayError::Credential`] for one who has not signed.
+/// [`GatewayError::NotAuthorized`] for one who may not, the same of tokens, what
+/// is wrong with the authorizer, and [`GatewayError::Credential`] for one who has
+/// not signed.
 pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result<(), GatewayError> {
     let Some(authorizer) = &request.matched.route.authorizer else { return Ok(()) };
     let caller = match &authorizer.config.kind {
@@ -36,6 +39,12 @@ pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result
         }
         AuthorizerKind::Iam => {
             return iam::authorize(request, &authorizer.config.name, trace).await;
+        }
+        AuthorizerKind::Jwt(config) => {
+            Caller::Token(jwt::authorize(request, authorizer, config, trace).await?)
+        }
+        AuthorizerKind::Cognito(config) => {
+            Caller::Token(cognito::authorize(request, authorizer, config, trace).await?)
         }
     };
     // A request is authorized once.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    config::{CredentialConfig, Secret},
+    config::{ApiKind, CredentialConfig, Secret},
     gateway::ACCOUNT_ID,
     policy::{Authorization, Call, Decision},
 };
@@ -17,6 +17,8 @@ pub enum Caller {
     Lambda(Arc<Authorization>),
     /// Who signed the request.
     Iam(IamUser),
+    /// What a token says.
+    Token(Bearer),
 }
 
 /// A user of IAM.
@@ -30,12 +32,29 @@ pub struct IamUser {
     pub arn: String,
 }
 
+/// Whoever has a token that counts.
+pub struct Bearer {
+    /// Its claims, as text.
+    pub claims: Map<String, Value>,
+    /// What it allows, where the route asks for scopes.
+    pub scopes: Option<Vec<String>>,
+    /// Which kind of API it is: a REST API's events have claims alone.
+    pub kind: ApiKind,
+}
+
+impl std::fmt::Debug for Bearer {
+    // Claims say who somebody is.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bearer").field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
 impl Caller {
     /// The API key that the authorizer tells.
     pub fn usage_identifier_key(&self) -> Option<&Secret> {
         match self {
             Self::Lambda(authorization) => authorization.usage_identifier_key.as_ref(),
-            Self::Iam(_) => None,
+            Self::Iam(_) | Self::Token(_) => None,
         }
     }
 
@@ -47,6 +66,8 @@ impl Caller {
                 let policy = user.credential.policy.as_ref();
                 policy.map_or(Decision::ImplicitDeny, |policy| policy.decide(call))
             }
+            // A token has scopes, and no policy.
+            Self::Token(_) => Decision::ImplicitDeny,
         }
     }
 
@@ -56,6 +77,10 @@ impl Caller {
         match self {
             Self::Lambda(authorization) => Some(authorization.texts().into()),
             Self::Iam(_) => None,
+            Self::Token(Bearer { claims, scopes, kind: ApiKind::Http }) => {
+                Some(json!({ "claims": claims, "scopes": scopes }))
+            }
+            Self::Token(bearer) => Some(json!({ "claims": bearer.claims })),
         }
     }
 
@@ -63,7 +88,7 @@ impl Caller {
     pub fn iam(&self) -> Option<&IamUser> {
         match self {
             Self::Iam(user) => Some(user),
-            Self::Lambda(_) => None,
+            Self::Lambda(_) | Self::Token(_) => None,
         }
     }
 
@@ -82,6 +107,9 @@ impl Caller {
                     "userId": user.id,
                 },
             }),
+            Self::Token(Bearer { claims, scopes, .. }) => {
+                json!({ "jwt": { "claims": claims, "scopes": scopes } })
+            }
         }
     }
 }

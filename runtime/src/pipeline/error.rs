@@ -16,6 +16,7 @@ use super::authorizer::iam::CredentialError;
 use crate::{
     config::ApiKind,
     integration::{IntegrationError, StreamError},
+    jwt::Refusal,
     sandbox::InvokeError,
 };
 
@@ -51,6 +52,20 @@ pub enum GatewayError {
     NotAuthorized {
         /// Whether it denies it.
         is_explicit: bool,
+    },
+    /// The caller's token does not count.
+    #[error("invalid token: {refusal}")]
+    InvalidToken {
+        /// Why.
+        refusal: Refusal,
+        /// The route's scopes.
+        wanted: Vec<String>,
+    },
+    /// The caller's token allows other things.
+    #[error("the token has none of the scopes {}", wanted.join(", "))]
+    InsufficientScope {
+        /// The route's scopes.
+        wanted: Vec<String>,
     },
     /// The authorizer failed.
     #[error("{0}")]
@@ -193,6 +208,15 @@ impl GatewayError {
             (Self::Unauthorized(_), _) => {
                 (S::UNAUTHORIZED, "Unauthorized", "UnauthorizedException")
             }
+            (Self::InvalidToken { refusal: Refusal::Expired, .. }, Rest) => {
+                (S::UNAUTHORIZED, "The incoming token has expired", "UnauthorizedException")
+            }
+            (Self::InvalidToken { .. }, _) => {
+                (S::UNAUTHORIZED, "Unauthorized", "UnauthorizedException")
+            }
+            (Self::InsufficientScope { .. }, _) => {
+                (S::FORBIDDEN, "Forbidden", "AccessDeniedException")
+            }
             (Self::NotAuthorized { is_explicit: true }, Rest) => (
                 S::FORBIDDEN,
                 "User is not authorized to access this resource with an explicit deny",
@@ -288,7 +312,9 @@ impl GatewayError {
             Self::NoRoute => "MISSING_AUTHENTICATION_TOKEN",
             Self::Credential(error) => error.response_type(),
             Self::AccessDenied(_) | Self::NotAuthorized { .. } => "ACCESS_DENIED",
-            Self::Unauthorized(_) => "UNAUTHORIZED",
+            Self::InsufficientScope { .. } => "ACCESS_DENIED",
+            Self::InvalidToken { refusal: Refusal::Expired, .. } => "EXPIRED_TOKEN",
+            Self::Unauthorized(_) | Self::InvalidToken { .. } => "UNAUTHORIZED",
             Self::AuthorizerFailure(_) => "AUTHORIZER_FAILURE",
             Self::AuthorizerConfiguration(_) => "AUTHORIZER_CONFIGURATION_ERROR",
             Self::BodyTooLarge { .. } | Self::PayloadTooLarge(_) => "REQUEST_TOO_LARGE",
@@ -368,6 +394,29 @@ impl GatewayError {
         }
     }
 
+    /// What a client lacks to be let in, as RFC 6750 has it.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let (wanted, error, why) = match self {
+            // Who sent no token is told nothing but the scheme.
+            Self::InvalidToken { refusal: Refusal::Missing, .. } => {
+                return Some(HeaderValue::from_static("Bearer"));
+            }
+            Self::InvalidToken { refusal, wanted } => {
+                (wanted, "invalid_token", refusal.to_string())
+            }
+            Self::InsufficientScope { wanted } => {
+                let why = "the token does not have a required scope".to_owned();
+                (wanted, "insufficient_scope", why)
+            }
+            _ => return None,
+        };
+        // Scopes are words without quotes, which the configuration sees to.
+        let scope = wanted.join(" ");
+        let text =
+            format!("Bearer scope=\"{scope}\" error=\"{error}\" error_description=\"{why}\"");
+        HeaderValue::from_str(&text).ok()
+    }
+
     /// The response that the client gets.
     pub fn to_response(&self, kind: ApiKind) -> Response<Bytes> {
         let (status, _, exception) = self.row(kind);
@@ -385,6 +434,11 @@ impl GatewayError {
         }
         if let Self::TooManyRequests { wait, .. } | Self::QuotaExceeded { wait, .. } = self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
+        if kind == ApiKind::Http
+            && let Some(challenge) = self.challenge()
+        {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         // The rest of such a request cannot be told from the next one; and what
         // came by the wrong connection is to come by another.

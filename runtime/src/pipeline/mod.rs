@@ -364,7 +364,7 @@ async fn integrate(
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let integration_request = integration_request::build(request, trace)?;
-    trace.integration_request(&integration_request);
+    trace.integration_request(&integration_request, request);
     let called = Instant::now();
     let answer = integration::call(integration_request, request.matched.route.timeout).await;
     let latency = called.elapsed();

@@ -5,12 +5,13 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Response, header};
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
+
+use percent_encoding::percent_decode_str;
 
 use super::{Exchange, Matched, content, method_request::MethodRequest, stage::Stage};
 use crate::{
-    config::{LoggingLevel, Secret},
+    config::{LoggingLevel, MappingExpression, Secret},
     integration::{AnswerBody, IntegrationAnswer, IntegrationRequest, mock},
     telemetry,
 };
@@ -127,10 +128,11 @@ impl Trace {
     pub(super) fn method_request(&mut self, request: &MethodRequest<'_>) {
         self.note("method request", |detail| {
             let mut text = format!("{} {}", request.method, request.path);
+            let secrets = Secrets::of(request, detail);
             if !request.raw_query.is_empty() {
-                text.push_str(&format!("?{}", query(request.raw_query, detail)));
+                text.push_str(&format!("?{}", secrets.query(request.raw_query)));
             }
-            text.push_str(&headers(&request.headers, detail));
+            text.push_str(&secrets.headers(&request.headers));
             text.push_str(&body(&request.body, detail));
             text
         });
@@ -149,7 +151,11 @@ impl Trace {
         });
     }
 
-    pub(super) fn integration_request(&mut self, request: &IntegrationRequest<'_>) {
+    pub(super) fn integration_request(
+        &mut self,
+        request: &IntegrationRequest<'_>,
+        of: &MethodRequest<'_>,
+    ) {
         self.note("integration request", |detail| match request {
             IntegrationRequest::Function { function, invocation } => {
                 format!("function {}\n{}", function.name, payload(&invocation.event, detail))
@@ -160,13 +166,9 @@ impl Trace {
             IntegrationRequest::Mock { mock, request } => mock::describe(mock, *request),
             IntegrationRequest::Http { request, .. } => {
                 let body = answer_body(request.body(), detail);
-                let headers = headers(request.headers(), detail);
-                let uri = request.uri().to_string();
-                let uri = match uri.split_once('?') {
-                    Some((path, own)) => format!("{path}?{}", query(own, detail)),
-                    None => uri,
-                };
-                format!("{} {uri}{headers}{body}", request.method())
+                let secrets = Secrets::of(of, detail);
+                let headers = secrets.headers(request.headers());
+                format!("{} {}{headers}{body}", request.method(), secrets.uri(request.uri()))
             }
         });
     }
@@ -194,33 +196,78 @@ impl Trace {
     }
 }
 
-fn headers(headers: &HeaderMap, detail: Detail<'_>) -> String {
-    headers
-        .iter()
-        .map(|(name, value)| match detail {
-            Detail::Logged { .. } | Detail::Heads if SECRETS.contains(name) => {
-                format!("\n{name}: ***")
-            }
-            _ => format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes())),
-        })
-        .collect()
+/// What is masked of a request: credentials by their usual names, and by those
+/// that the route's authorizer looks at.
+struct Secrets<'r> {
+    hides: bool,
+    identity: &'r [MappingExpression],
 }
 
-/// A query without what signs it: whoever has that may send the request again.
-fn query<'t>(text: &'t str, detail: Detail<'_>) -> Cow<'t, str> {
-    let is_secret = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default();
-        let name = percent_decode_str(name).decode_utf8_lossy();
-        SECRET_PARAMETERS.contains(&&*name)
-    };
-    if detail == Detail::Whole || !text.split('&').any(is_secret) {
-        return Cow::Borrowed(text);
+impl<'r> Secrets<'r> {
+    fn of(request: &'r MethodRequest<'_>, detail: Detail<'_>) -> Self {
+        let authorizer = request.matched.route.authorizer.as_ref();
+        let identity = authorizer.map_or(&[][..], |authorizer| authorizer.config.identity());
+        Self { hides: detail != Detail::Whole, identity }
     }
-    let shown = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if is_secret(pair) => format!("{name}=***"),
-        _ => pair.to_owned(),
-    };
-    Cow::Owned(text.split('&').map(shown).collect::<Vec<_>>().join("&"))
+
+    fn headers(&self, headers: &HeaderMap) -> String {
+        let is_own = |name: &HeaderName| {
+            self.identity.iter().any(|own| match own {
+                MappingExpression::RequestHeader(own) | MappingExpression::RequestHeaders(own) => {
+                    own == name
+                }
+                _ => false,
+            })
+        };
+        let line = |(name, value): (&HeaderName, &http::HeaderValue)| {
+            if self.hides && (SECRETS.contains(name) || is_own(name)) {
+                return format!("\n{name}: ***");
+            }
+            format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes()))
+        };
+        headers.iter().map(line).collect()
+    }
+
+    /// A query without credentials: whoever has them may send the request again.
+    fn query<'t>(&self, query: &'t str) -> Cow<'t, str> {
+        let is_own = |name: &str| {
+            self.identity.iter().any(|own| match own {
+                MappingExpression::RequestQuery(own) | MappingExpression::RequestQueries(own) => {
+                    own == name
+                }
+                _ => false,
+            })
+        };
+        let is_secret = |pair: &str| {
+            let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
+            let name = percent_decode_str(&name).decode_utf8_lossy();
+            SECRET_PARAMETERS.contains(&&*name) || is_own(&name)
+        };
+        if !self.hides || !query.split('&').any(is_secret) {
+            return Cow::Borrowed(query);
+        }
+        let shown = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) if is_secret(pair) => format!("{name}=***"),
+            _ => pair.to_owned(),
+        };
+        Cow::Owned(query.split('&').map(shown).collect::<Vec<_>>().join("&"))
+    }
+
+    fn uri(&self, uri: &http::Uri) -> String {
+        let text = uri.to_string();
+        match text.split_once('?') {
+            Some((path, query)) => format!("{path}?{}", self.query(query)),
+            None => text,
+        }
+    }
+}
+
+fn headers(headers: &HeaderMap, detail: Detail<'_>) -> String {
+    Secrets { hides: detail != Detail::Whole, identity: &[] }.headers(headers)
+}
+
+fn query<'t>(text: &'t str, detail: Detail<'_>) -> Cow<'t, str> {
+    Secrets { hides: detail != Detail::Whole, identity: &[] }.query(text)
 }
 
 fn answer_body(answer: &AnswerBody, detail: Detail<'_>) -> String {

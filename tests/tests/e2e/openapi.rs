@@ -251,8 +251,8 @@ components:
 
 const UNSERVED: &str = r"
 openapi: 3.0.1
-security: [{ token: [] }]
-x-amazon-apigateway-api-key-source: HEADER
+security: [{ basic: [] }]
+x-amazon-apigateway-endpoint-configuration: {}
 paths:
   /open: { get: { responses: { 200: { content: { text/plain: { example: yes } } } } } }
   /queue:
@@ -260,8 +260,13 @@ paths:
       x-amazon-apigateway-integration:
         type: aws
         uri: arn:aws:apigateway:eu-west-1:sqs:path/123456789012/queue
+  /token:
+    get:
+      security: [{ token: [] }]
+      x-amazon-apigateway-integration: { type: mock }
 components:
   securitySchemes:
+    basic: { type: http, scheme: basic }
     token:
       type: apiKey
       x-amazon-apigateway-authorizer: { type: token }
@@ -270,10 +275,10 @@ components:
 #[test]
 fn what_is_not_served_is_said_and_refused_if_strict() {
     let warnings = [
-        "api.yaml:3:14: security \"token\" is not enforced: anyone may call GET /open",
-        "api.yaml:4:1: x-amazon-apigateway-api-key-source is not served",
+        "api.yaml:3:14: security \"basic\" is not enforced: anyone may call GET /open",
+        "api.yaml:4:1: x-amazon-apigateway-endpoint-configuration is not served",
         "api.yaml:11:14: POST /queue is left out: ",
-        "api.yaml:16:7: x-amazon-apigateway-authorizer is not served",
+        "api.yaml:14:20: GET /token is left out: its security \"token\" has an authorizer without",
     ];
     let project = project("api.yaml", UNSERVED);
     let checked = project.run(&["check", "--openapi", "api.yaml"]);
@@ -294,6 +299,9 @@ fn what_is_not_served_is_said_and_refused_if_strict() {
     for warning in warnings {
         assert!(gateway.log().contains(warning), "{warning}: {}", gateway.log());
     }
+    // What is left out is not named twice.
+    assert!(!gateway.log().contains("only an operation has"), "{}", gateway.log());
+    assert_eq!(gateway.get("/token").status, 403);
     assert_eq!(gateway.get("/open").text(), "yes");
     let queue = gateway.post("/queue", &json!({}));
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use super::{
     Definition, Secured, api_key, array, integration::Answerer, operation::Operation, reference,
-    signature, string, table,
+    security, string, table,
 };
 use crate::config::{
     ApiKind,
@@ -201,12 +201,17 @@ pub struct Asked {
 }
 
 /// Notes what an operation asks for.
-pub fn note<'d>(secured: &mut Secured, definition: &Definition<'d>, operation: &Operation<'d>) {
-    for (scheme, member) in
-        operation.alternatives(definition).iter().filter_map(Node::entries).flatten()
-    {
+pub fn note<'d>(
+    secured: &mut Secured,
+    definition: &Definition<'d>,
+    operation: &Operation<'d>,
+    is_open: bool,
+) {
+    let alternatives = operation.alternatives(definition);
+    for (scheme, member) in alternatives.iter().filter_map(Node::entries).flatten() {
         definition.spend(1, 0);
-        if api_key::is_api_key(definition, scheme) || signature::is_sigv4(definition, scheme) {
+        let is_served = api_key::is_api_key(definition, scheme);
+        if is_served || !is_open || !security::is_plain(definition, scheme) {
             continue;
         }
         match secured.get_mut(scheme) {
@@ -225,6 +230,7 @@ pub fn report(definition: &Definition<'_>, secured: Secured) {
     for node in [Some(definition.root), components].into_iter().flatten() {
         definition.take(node, "x-amazon-apigateway-integrations");
     }
+    security::take_all(definition);
     let mut secured: Vec<(String, Asked)> = secured.into_iter().collect();
     secured.sort_by_key(|(_, asked)| asked.at);
     for (scheme, Asked { at, operation, others }) in secured {

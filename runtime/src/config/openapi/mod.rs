@@ -16,6 +16,7 @@ mod operation;
 mod reference;
 mod sample;
 mod schema;
+mod security;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ mod validation;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
 };
 
@@ -32,6 +33,8 @@ use super::{
     read::Source,
     tree::{Data, Entries, Integer, Member, Node},
 };
+
+pub use security::Around;
 
 /// What a definition says, as `gateway.toml` would.
 pub struct Translated {
@@ -53,9 +56,13 @@ struct Definition<'d> {
     root: &'d Node,
     kind: ApiKind,
     version: Version,
-    /// The identities of the routes of `gateway.toml`, which win.
-    overridden: &'d HashSet<String>,
-    /// Operations that they replace, by the place of their key.
+    around: &'d Around,
+    /// What security schemes come to, by name.
+    schemes: RefCell<HashMap<String, security::Scheme>>,
+    /// The authorizers that operations ask for, by name.
+    authorizers: RefCell<BTreeMap<String, Node>>,
+    /// Operations that they replace, or that nobody may call, by the place of
+    /// their key.
     replaced: RefCell<HashSet<usize>>,
     /// Extensions that have been taken, by the place of their key.
     taken: RefCell<HashSet<usize>>,
@@ -71,14 +78,14 @@ enum Version {
     OpenApi31,
 }
 
-/// Reads the definition in `text`; none where it is none. `kind` and
-/// `overridden`, the identities of its routes, are what `gateway.toml` says.
+/// Reads the definition in `text`; none where it is none. `kind` and `around`
+/// are what `gateway.toml` says.
 pub fn translate(
     source: &Source<'_>,
     file: &Path,
     text: &str,
     kind: Option<ApiKind>,
-    overridden: &HashSet<String>,
+    around: &Around,
 ) -> Option<Translated> {
     let document = document::parse(source, file, text)?;
     let version = version(source, &document)?;
@@ -88,7 +95,9 @@ pub fn translate(
         root: &document,
         kind,
         version,
-        overridden,
+        around,
+        schemes: RefCell::default(),
+        authorizers: RefCell::default(),
         replaced: RefCell::default(),
         taken: RefCell::default(),
         models: RefCell::default(),
@@ -104,8 +113,9 @@ pub fn translate(
     let operations = operation::routes(&definition);
     put("route", Some(operations.routes));
     put("api_key_source", api_key::source(&definition));
+    let authorizers = definition.authorizers.take();
+    put("authorizer", (!authorizers.is_empty()).then(|| table(document.at, authorizers)));
     put("models", definition.models());
-    put("authorizer", Some(signature::authorizers(&definition)));
     put("gateway_responses", extensions::gateway_responses(&definition));
     put("cors", extensions::cors(&definition));
     put("binary_media_types", extensions::binary_media_types(&definition));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Definition, Secured, api_key, array, extensions, integration::Answer, signature, string, table,
+    Definition, Secured, api_key, array, extensions, integration::Answer, security, string, table,
 };
 use crate::{
     config::{
@@ -74,12 +74,13 @@ pub fn routes(definition: &Definition<'_>) -> Operations {
                 left_out(definition, operation.at, &operation.name, why, "remove one of the two");
                 continue;
             }
-            if definition.overridden.contains(&operation.key.identity()) {
+            if definition.around.routes.contains(&operation.key.identity()) {
                 definition.replaced.borrow_mut().insert(operation.at);
                 continue;
             }
             let Some(entries) = route(definition, &operation) else { continue };
-            extensions::note(&mut secured, definition, &operation);
+            let is_open = !entries.iter().any(|(key, _)| *key == "authorizer");
+            extensions::note(&mut secured, definition, &operation, is_open);
             let at = operation.at;
             let key = ("route", string(at, operation.name));
             routes.push(table(at, [key].into_iter().chain(entries)));
@@ -159,17 +160,19 @@ fn named(kind: ApiKind, method: &str, path: &str) -> String {
 /// What the route of an operation has beside its key; none where it is left
 /// out.
 fn route<'d>(definition: &Definition<'d>, operation: &Operation<'d>) -> Option<Vec<Entry>> {
+    // What may not be called by everybody is not looked at further.
+    let security = security::entries(definition, operation)?;
     let mut entries = match definition.integration(operation) {
         Answer::Integration(entries) => entries,
         Answer::Examples => vec![("mock", definition.mock(operation)?)],
         Answer::None => return None,
     };
     entries.extend(definition.validation(operation));
+    entries.extend(security);
     if api_key::is_required(definition, operation) {
         let at = operation.at;
         entries.push(("api_key_required", Node { at, data: Data::Boolean(true) }));
     }
-    entries.extend(signature::authorizer(definition, operation));
     Some(entries)
 }
 

@@ -1,11 +1,13 @@
-use std::{collections::HashSet, path::Path};
+use std::path::Path;
 
-use super::Translated;
+use super::{Around, Translated};
 use crate::config::{
     ApiKind, Problem,
     read::Source,
     tree::{Data, Node},
 };
+
+mod security;
 
 /// A definition's tables as JSON, and its problems and warnings in lines.
 struct Outcome {
@@ -21,8 +23,12 @@ fn lines(problems: &[Problem]) -> Vec<String> {
 }
 
 fn translate(text: &str) -> Outcome {
+    translate_beside(text, &Around::default())
+}
+
+fn translate_beside(text: &str, around: &Around) -> Outcome {
     let source = Source::new(Path::new("api"), text, Path::new("/"));
-    let translated = super::translate(&source, Path::new("api"), text, None, &HashSet::new());
+    let translated = super::translate(&source, Path::new("api"), text, None, around);
     let warnings = lines(&source.warnings());
     let problems = lines(&source.into_problems(&[]));
     let Some(Translated { kind, name, root }) = translated else {
@@ -413,12 +419,13 @@ fn what_is_not_served_is_named_with_its_place() {
         "openapi: 3.0.1
 x-amazon-apigateway-endpoint-configuration: {}
 x-amazon-apigateway-documentation: {}
-security: [{ key: [] }]
+security: [{ plain: [] }]
 paths:
   /a:
     get: { security: [] }
     put: {}
     post: {}
+    patch: { security: [{ key: [] }] }
     trace: {}
   /a{b}:
     get: {}
@@ -443,6 +450,7 @@ paths:
 components:
   securitySchemes:
     key: { type: apiKey, x-amazon-apigateway-authtype: custom }
+    plain: { type: apiKey }
 ",
     );
     assert_eq!(outcome.problems, [""; 0]);
@@ -455,22 +463,20 @@ components:
     assert_eq!(keys, ["GET /a", "PUT /a", "POST /a", "GET /{c}"]);
     let own =
         "\n  hint: write a route of its own in gateway.toml, which wins over the definition's";
-    let open = "\n  hint: nobody is authorized: anyone may call";
     assert_eq!(
         outcome.warnings,
         [
             "api:2:1: x-amazon-apigateway-endpoint-configuration is not served\n  hint: the API is where Mayfly listens".to_owned(),
-            "api:4:14: security \"key\" is not enforced: anyone may call PUT /a and 2 more operations\n  hint: do not let strangers reach this address".to_owned(),
-            "api:10:5: trace /a is left out: no such method\n  hint: API Gateway routes GET, POST, PUT, PATCH, DELETE, HEAD and OPTIONS".to_owned(),
-            "api:12:5: GET /a{b} is left out: the segment \"a{b}\" of \"/a{b}\" has a brace inside\n  hint: a segment is text, \"{name}\" or, last, \"{name+}\"".to_owned(),
-            format!("api:15:7: x-amazon-apigateway-auth is not served{open}"),
-            format!("api:16:75: GET /b is left out: its integration is in a VPC{own}"),
-            format!("api:18:58: PUT /b is left out: \"arn:aws:apigateway:r:dynamodb:action/PutItem\" is no function, and other services are not served{own}"),
-            format!("api:20:64: POST /b is left out: which function \"${{AWS::StackName}}-f\" is, is only known once it is deployed{own}"),
-            format!("api:25:30: PATCH /b is left out: its function is invoked asynchronously, which is not served{own}"),
-            "api:29:5: GET /{d} is left out: another operation has its method and path\n  hint: remove one of the two".to_owned(),
-            "api:30:3: \"misplaced\" is no path, and what is below it is not served\n  hint: a path begins with /".to_owned(),
-            format!("api:33:26: x-amazon-apigateway-authtype is not served{open}"),
+            "api:4:14: security \"plain\" is not enforced: anyone may call PUT /a and 2 more operations\n  hint: do not let strangers reach this address".to_owned(),
+            "api:10:27: PATCH /a is left out: its security \"key\" is custom, without an x-amazon-apigateway-authorizer\n  hint: write [authorizer.key] in gateway.toml, which stands for it".to_owned(),
+            "api:11:5: trace /a is left out: no such method\n  hint: API Gateway routes GET, POST, PUT, PATCH, DELETE, HEAD and OPTIONS".to_owned(),
+            "api:13:5: GET /a{b} is left out: the segment \"a{b}\" of \"/a{b}\" has a brace inside\n  hint: a segment is text, \"{name}\" or, last, \"{name+}\"".to_owned(),
+            format!("api:17:75: GET /b is left out: its integration is in a VPC{own}"),
+            format!("api:19:58: PUT /b is left out: \"arn:aws:apigateway:r:dynamodb:action/PutItem\" is no function, and other services are not served{own}"),
+            format!("api:21:64: POST /b is left out: which function \"${{AWS::StackName}}-f\" is, is only known once it is deployed{own}"),
+            format!("api:26:30: PATCH /b is left out: its function is invoked asynchronously, which is not served{own}"),
+            "api:30:5: GET /{d} is left out: another operation has its method and path\n  hint: remove one of the two".to_owned(),
+            "api:31:3: \"misplaced\" is no path, and what is below it is not served\n  hint: a path begins with /".to_owned(),
         ]
     );
 }
@@ -487,7 +493,7 @@ security: [{ key: [] }]
 ";
     let schemes = "key: { type: apiKey, name: X-Api-Key, in: header }
     query: { type: apiKey, name: x-api-key, in: query }
-    token: { type: apiKey, name: x-api-key, in: header, x-amazon-apigateway-authtype: custom }
+    token: { type: http, scheme: basic }
 ";
     let three = format!(
         "openapi: 3.0.1\nx-amazon-apigateway-api-key-source: AUTHORIZER\n{operations}components:\n  securitySchemes:\n    {schemes}"
@@ -566,10 +572,10 @@ paths:
     put: {}
 ";
     let source = Source::new(Path::new("api"), text, Path::new("/"));
-    let overridden = HashSet::from(["GET /{}".to_owned()]);
+    let around = Around { routes: ["GET /{}".to_owned()].into(), ..Around::default() };
     let own: crate::router::RouteKey = "GET /{b}".parse().expect("a key");
-    assert!(overridden.contains(&own.identity()), "{}", own.identity());
-    let translated = super::translate(&source, Path::new("api"), text, None, &overridden);
+    assert!(around.routes.contains(&own.identity()), "{}", own.identity());
+    let translated = super::translate(&source, Path::new("api"), text, None, &around);
     let root = translated.expect("a definition").root;
     assert_eq!(root["route"].node.items().len(), 1);
     assert_eq!(source.warnings(), []);

@@ -1,10 +1,14 @@
 //! `[authorizer.NAME]`
 
+mod jwt;
 mod lambda;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::expression::{self, Sources};
+use super::{
+    expression::{self, Sources},
+    user_pools::UserPools,
+};
 use crate::config::{
     ApiKind, AuthorizerConfig, AuthorizerKind, MappingExpression,
     keys::{AUTHORIZER, closest},
@@ -20,30 +24,84 @@ enum Type {
     Request,
     Token,
     Iam,
+    Jwt,
+    Cognito,
 }
 
 /// The words of `type`.
-const TYPES: [(&str, Type); 3] =
-    [("request", Type::Request), ("token", Type::Token), ("iam", Type::Iam)];
+const TYPES: [(&str, Type); 5] = [
+    ("request", Type::Request),
+    ("token", Type::Token),
+    ("iam", Type::Iam),
+    ("jwt", Type::Jwt),
+    ("cognito", Type::Cognito),
+];
 
 /// Which types have a key.
-const KEYS: [(&str, &[Type]); 6] = [
+const KEYS: [(&str, &[Type]); 11] = [
     ("function", &[Type::Request, Type::Token]),
-    ("identity", &[Type::Request, Type::Token]),
-    ("identity_validation", &[Type::Token]),
+    ("identity", &[Type::Request, Type::Token, Type::Jwt, Type::Cognito]),
+    ("identity_validation", &[Type::Token, Type::Cognito]),
     ("ttl_seconds", &[Type::Request, Type::Token]),
     ("payload", &[Type::Request]),
     ("simple_responses", &[Type::Request]),
+    ("issuer", &[Type::Jwt, Type::Cognito]),
+    ("audience", &[Type::Jwt, Type::Cognito]),
+    ("jwks", &[Type::Jwt, Type::Cognito]),
+    ("user_pool", &[Type::Jwt, Type::Cognito]),
+    ("clock_skew_seconds", &[Type::Jwt, Type::Cognito]),
 ];
 
-pub fn authorizers(root: &Table<'_>, kind: ApiKind) -> Authorizers {
-    let entries = root.entries("authorizer", "write [authorizer.NAME]");
-    let read = |Entry { name, value }: Entry<'_>| {
-        let table = value.table(&AUTHORIZER);
-        let config = table.and_then(|table| authorizer(name.text, &table, kind));
-        (name.text.to_owned(), config.map(Arc::new))
+/// The most scopes of a route: API Gateway's.
+const SCOPES_MAX: usize = 10;
+
+/// Those of `gateway.toml`, and those of a definition that it does not replace.
+pub fn authorizers(
+    root: &Table<'_>,
+    definition: Option<&Table<'_>>,
+    kind: ApiKind,
+    pools: &UserPools,
+) -> Authorizers {
+    let mut authorizers = Authorizers::new();
+    for root in [root].into_iter().chain(definition) {
+        for Entry { name, value } in root.entries("authorizer", "write [authorizer.NAME]") {
+            authorizers.entry(name.text.to_owned()).or_insert_with(|| {
+                let table = value.table(&AUTHORIZER);
+                table.and_then(|table| authorizer(name.text, &table, kind, pools)).map(Arc::new)
+            });
+        }
+    }
+    authorizers
+}
+
+/// `scopes` of a route: what a token has to allow.
+pub fn scopes(route: &Table<'_>, authorizer: Option<&AuthorizerConfig>) -> Vec<String> {
+    let Some(given) = route.take("scopes") else { return Vec::new() };
+    // One that is invalid has been reported where it stands.
+    let belongs = match authorizer {
+        None => route.take("authorizer").is_some(),
+        Some(authorizer) => authorizer.tokens().is_some(),
     };
-    entries.into_iter().map(read).collect()
+    if !belongs {
+        let message =
+            "scopes belong to routes with an authorizer of the type \"jwt\" or \"cognito\"";
+        given.problem(message, "name one with authorizer = \"NAME\", or remove them");
+    }
+    let texts = given.strings().unwrap_or_default();
+    if texts.len() > SCOPES_MAX {
+        let message = format!("{} has {} scopes, more than {SCOPES_MAX}", given.path, texts.len());
+        given.problem(message, "one of them is enough for a token");
+    }
+    for text in texts.iter().filter(|text| !is_scope(text.text)) {
+        let message = format!("{:?} is no scope", text.text);
+        route.source.problem(text.at, message, "a scope is one word, without quotes");
+    }
+    texts.into_iter().map(|text| text.text.to_owned()).collect()
+}
+
+/// RFC 6749, section 3.3.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
 }
 
 /// The authorizer that a route names.
@@ -65,7 +123,12 @@ pub fn of_route(route: &Table<'_>, authorizers: &Authorizers) -> Option<Arc<Auth
     }
 }
 
-fn authorizer(name: &str, table: &Table<'_>, kind: ApiKind) -> Option<AuthorizerConfig> {
+fn authorizer(
+    name: &str,
+    table: &Table<'_>,
+    kind: ApiKind,
+    pools: &UserPools,
+) -> Option<AuthorizerConfig> {
     let own = table.choice("type", &TYPES).unwrap_or(Type::Request);
     for (key, types) in KEYS.iter().filter(|(_, types)| !types.contains(&own)) {
         if table.take(key).is_some() {
@@ -83,6 +146,8 @@ fn authorizer(name: &str, table: &Table<'_>, kind: ApiKind) -> Option<Authorizer
             AuthorizerKind::Lambda(lambda::lambda(table, own == Type::Token, kind)?)
         }
         Type::Iam => AuthorizerKind::Iam,
+        Type::Jwt => AuthorizerKind::Jwt(jwt::jwt(table, pools, true)?),
+        Type::Cognito => AuthorizerKind::Cognito(jwt::cognito(table, pools)?),
     };
     Some(AuthorizerConfig { name: name.to_owned(), kind })
 }

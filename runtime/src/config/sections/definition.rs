@@ -1,16 +1,14 @@
 //! The OpenAPI definition that stands beside `gateway.toml`, or instead of it.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{FILE_BYTES_MAX, Folders};
 use crate::{
     config::{
         Overrides, absolute,
+        openapi::Around,
         read::{Table, read_text},
-        tree::Data,
+        tree::{Data, Node},
     },
     router::RouteKey,
 };
@@ -59,12 +57,24 @@ pub fn read(root: &Table<'_>, folders: &Folders<'_>, overrides: &Overrides) -> O
     Some(Given { name, path, text })
 }
 
-/// The routes of `gateway.toml`, by what tells requests to them apart.
-pub fn routes(root: &Table<'_>) -> HashSet<String> {
+/// What `gateway.toml` has that a definition may refer to, or that wins: routes
+/// are named by what tells requests to them apart.
+pub fn around(root: &Table<'_>) -> Around {
     let items = match root.take("route").map(|routes| routes.value) {
         Some(Data::Array(items)) => items.as_slice(),
         _ => &[],
     };
     let keys = items.iter().filter_map(|item| item.get("route")?.text()?.parse::<RouteKey>().ok());
-    keys.map(|key| key.identity()).collect()
+    let entries = |key| root.take(key).and_then(|tables| tables.value.entries());
+    let kind = |node: &Node| node.get("type").and_then(Node::text).unwrap_or("request").to_owned();
+    let authorizers = entries("authorizer").into_iter().flatten();
+    Around {
+        routes: keys.map(|key| key.identity()).collect(),
+        authorizers: authorizers.map(|(name, own)| (name.clone(), kind(&own.node))).collect(),
+        user_pools: entries("user_pool")
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect(),
+    }
 }

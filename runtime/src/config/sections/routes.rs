@@ -68,6 +68,7 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
         method_responses(&table, integration.as_ref(), kind);
         let validation = models.validation(&table, key.as_ref(), kind);
         let authorizer = authorizers::of_route(&table, authorizers);
+        let scopes = authorizers::scopes(&table, authorizer.as_deref());
         let api_key_required =
             api_key_required(&table, surroundings.api_key_source, authorizer.as_deref());
         let throttle = throttle_of(&table);
@@ -83,6 +84,7 @@ pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteCon
                 key,
                 integration,
                 authorizer,
+                scopes,
                 api_key_required,
                 throttle,
                 cache,

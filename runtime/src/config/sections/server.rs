@@ -37,6 +37,13 @@ pub fn server(
     }
 }
 
+/// The admin API's address as the file has it, whatever the command line says.
+pub fn admin_of_file(root: &Table<'_>) -> SocketAddr {
+    let listen = address(root, "listen", "127.0.0.1:3000");
+    let listen = listen.unwrap_or((Ipv4Addr::LOCALHOST, 3000).into());
+    address(root, "admin", "127.0.0.1:3001").unwrap_or_else(|| beside(listen))
+}
+
 /// The admin API's address unless one is given: the next port, on loopback
 /// whatever the API listens on.
 fn beside(listen: SocketAddr) -> SocketAddr {
