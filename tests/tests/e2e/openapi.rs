@@ -348,9 +348,9 @@ fn a_definition_is_reloaded_and_a_mistake_changes_nothing() {
 #[test]
 fn a_new_warning_of_a_reload_is_logged_once() {
     let gateway = serve("a.yaml", &example("one"));
-    let warned = "x-amazon-apigateway-api-key-source is not served";
+    let warned = "x-amazon-apigateway-endpoint-configuration is not served";
     assert!(!gateway.log().contains(warned));
-    let unserved = "x-amazon-apigateway-api-key-source: HEADER\n";
+    let unserved = "x-amazon-apigateway-endpoint-configuration: {}\n";
     fs::write(gateway.project.path().join("a.yaml"), example("two") + unserved).unwrap();
     gateway.wait("the second example", || gateway.get("/a").text() == "two");
     gateway.wait_for_log(warned);
