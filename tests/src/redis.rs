@@ -1,7 +1,7 @@
 //! A Redis of a test's own.
 
 use std::{
-    env,
+    env, fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::PathBuf,
@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{PATIENCE, skip};
+use crate::{PATIENCE, skip, tls::Authority};
 
 /// What clients have to say.
 pub const PASSWORD: &str = "hunter2-of-redis";
@@ -20,13 +20,30 @@ pub const PASSWORD: &str = "hunter2-of-redis";
 pub struct Redis {
     child: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
+    speaks: Speaks,
+}
+
+/// What it speaks on its port.
+#[derive(Clone, Copy, PartialEq)]
+enum Speaks {
+    Plain,
+    Tls,
 }
 
 impl Redis {
     /// A server on a free port; none, and a line that says so, where there is
     /// no `redis-server`: the test `name` is then skipped.
     pub fn start(name: &str) -> Option<Self> {
+        Self::speaking(name, Speaks::Plain)
+    }
+
+    /// The same in TLS, with a certificate that [`Self::authority`] has signed.
+    pub fn start_tls(name: &str) -> Option<Self> {
+        Self::speaking(name, Speaks::Tls)
+    }
+
+    fn speaking(name: &str, speaks: Speaks) -> Option<Self> {
         let Some(server) = server() else {
             skip(name, "there is no redis-server on PATH");
             return None;
@@ -37,7 +54,7 @@ impl Redis {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let port = listener.local_addr().expect("an address").port();
             drop(listener);
-            if let Some(redis) = Self::on(&server, port) {
+            if let Some(redis) = Self::on(&server, port, speaks) {
                 return Some(redis);
             }
         }
@@ -49,13 +66,33 @@ impl Redis {
         self.kill();
         let server = server().expect("it has been there");
         let port = self.port;
-        *self = Self::on(&server, port).expect("its own port");
+        *self = Self::on(&server, port, self.speaks).expect("its own port");
     }
 
-    fn on(server: &PathBuf, port: u16) -> Option<Self> {
+    fn on(server: &PathBuf, port: u16, speaks: Speaks) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut child = Command::new(server)
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        let mut command = Command::new(server);
+        match speaks {
+            Speaks::Plain => command.args(["--port", &port.to_string()]),
+            Speaks::Tls => {
+                let authority = Authority::new();
+                let pair = authority.server(&["localhost"]);
+                let files = [
+                    ("ca.pem", &authority.pem),
+                    ("server.pem", &pair.certificate),
+                    ("server-key.pem", &pair.key),
+                ];
+                for (name, text) in files {
+                    fs::write(folder.path().join(name), text).expect("written");
+                }
+                command
+                    .args(["--port", "0", "--tls-port", &port.to_string()])
+                    .args(["--tls-cert-file", "server.pem", "--tls-key-file", "server-key.pem"])
+                    .args(["--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"])
+            }
+        };
+        let mut child = command
+            .args(["--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--requirepass", PASSWORD])
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -64,7 +101,7 @@ impl Redis {
             .spawn()
             .expect("it starts");
         let begun = Instant::now();
-        while !answers(port) {
+        while !answers(port, speaks) {
             if child.try_wait().expect("a child").is_some() {
                 return None;
             }
@@ -74,12 +111,20 @@ impl Redis {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(Self { child, port, _folder: folder })
+        Some(Self { child, port, folder, speaks })
     }
 
     /// Where it is, with the password.
     pub fn url(&self) -> String {
-        format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port)
+        match self.speaks {
+            Speaks::Plain => format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port),
+            Speaks::Tls => format!("rediss://:{PASSWORD}@localhost:{}/0", self.port),
+        }
+    }
+
+    /// The certificate of whoever has signed its own.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// Ends it at once: connections are refused from then on.
@@ -124,7 +169,11 @@ fn server() -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
-fn answers(port: u16) -> bool {
+fn answers(port: u16, speaks: Speaks) -> bool {
+    if speaks == Speaks::Tls {
+        // Once it listens, it answers.
+        return TcpStream::connect(("127.0.0.1", port)).is_ok();
+    }
     ask(port, &format!("AUTH {PASSWORD}\r\nPING\r\nQUIT\r\n"))
         .is_some_and(|reply| reply.contains("PONG"))
 }

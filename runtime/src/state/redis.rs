@@ -274,13 +274,14 @@ impl Inner {
         self.client.get_multiplexed_async_connection_with_config(&config).await
     }
 
-    /// Whether Redis can be written to: one that can only be read, or is full,
-    /// is of no use.
+    /// Whether Redis does what it is for: one that can only be read, is full or
+    /// runs no scripts is of no use.
     async fn probe(&self) -> RedisResult<MultiplexedConnection> {
         let mut connection = self.connected().await?;
-        let mut command = redis::cmd("SET");
-        command.arg(format!("{}probe", self.config.prefix)).arg(1).arg("PX").arg(1000);
-        let () = command.query_async(&mut connection).await?;
+        let mut invocation = TAKE.prepare_invoke();
+        // One a microsecond: this bucket is never empty.
+        invocation.key(format!("{}probe", self.config.prefix)).arg("b").arg(1).arg(1_000_000);
+        let _: (usize, i64) = invocation.invoke_async(&mut connection).await?;
         Ok(connection)
     }
 }

@@ -198,6 +198,35 @@ fn a_redis_that_hangs_lets_nobody_through_where_it_must_count() {
     assert_eq!(gateway.log().matches("ERROR state: Redis").count(), 1, "{}", gateway.log());
 }
 
+#[test]
+fn a_redis_is_reached_by_tls_if_its_certificate_is_good() {
+    let Some(redis) = Redis::start_tls("a_redis_is_reached_by_tls_if_its_certificate_is_good")
+    else {
+        return;
+    };
+    let config = format!(
+        "state = {{ url_env = \"MAYFLY_TEST_REDIS\", timeout_ms = 5000, unavailable = \"closed\" }}\n{ROUTES}"
+    );
+    let project = |certificates: &str| {
+        Project::with_config(&config)
+            .with_handler("auth", &fixture("authorizer"))
+            .with_handler("probe", &fixture("probe"))
+            .with_variable("MAYFLY_TEST_REDIS", &redis.url())
+            .with_variable("SSL_CERT_FILE", certificates)
+    };
+    let authority = redis.authority();
+    let trusting = project(authority.to_str().expect("UTF-8"));
+    let (one, two) = (trusting.serve(), project(authority.to_str().expect("UTF-8")).serve());
+    assert_eq!(by_turns([&one, &two], "/free", 4), [200, 200, 200, 429]);
+    let strange = mayfly_tests::tls::Authority::new().pem;
+    let other = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(other.path(), strange).expect("written");
+    let wary = project(other.path().to_str().expect("UTF-8")).serve();
+    assert_eq!(status(&wary, "/free"), 503);
+    wary.wait_for_log("Redis is unavailable");
+    assert!(!wary.log().contains(PASSWORD), "{}", wary.log());
+}
+
 /// It may come later than the gateway.
 #[test]
 fn a_gateway_starts_without_redis() {
