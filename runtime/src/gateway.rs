@@ -139,7 +139,8 @@ pub struct Route {
     pub cache: RouteCacheConfig,
     /// What a request has to have.
     pub validation: Option<Arc<ValidationConfig>>,
-    /// Whether bodies pass through without being read.
+    /// Whether bodies may pass through without being read; to a function only
+    /// if it speaks HTTP.
     pub streams: bool,
     /// What answers.
     pub target: Target,
@@ -482,12 +483,15 @@ fn route_caches<'c>(
 
 /// Whether nobody needs to see the body of a request.
 fn streams(integration: &IntegrationConfig, validation: Option<&ValidationConfig>) -> bool {
-    let IntegrationConfig::HttpProxy(http) = integration else { return false };
     let reads = |(_, from): &(IntegrationParameter, MappingExpression)| {
         matches!(from, MappingExpression::RequestBody(_))
     };
-    validation.is_none_or(|validation| validation.models.is_empty())
-        && !http.parameters.iter().any(reads)
+    let passes = match integration {
+        IntegrationConfig::Function { .. } => true,
+        IntegrationConfig::HttpProxy(http) => !http.parameters.iter().any(reads),
+        IntegrationConfig::Mock(_) | IntegrationConfig::Mapped(_) => false,
+    };
+    passes && validation.is_none_or(|validation| validation.models.is_empty())
 }
 
 /// Every mock has its state; a route without one is not served.
@@ -518,7 +522,8 @@ fn drop_in_routes(config: &Config, name: &str) -> Vec<(RouteKey, Route)> {
         .map(|segments| {
             let key = RouteKey::Path(RouteMethod::Any, PathPattern::from_segments(segments));
             let target = Target::Function { name: FunctionName::fixed(name), payload };
-            let route = Route::new(&key, target, config.limits.integration_timeout, true);
+            let mut route = Route::new(&key, target, config.limits.integration_timeout, true);
+            route.streams = true;
             (key, route)
         })
         .collect()

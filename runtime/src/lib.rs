@@ -45,6 +45,8 @@ pub mod sandbox;
 
 pub mod services;
 
+pub mod outbound;
+
 pub mod reload;
 
 pub mod admin;

@@ -20,12 +20,16 @@ use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 pub const LOG_ENV: &str = "MAYFLY_LOG";
 
 /// Sends log lines to standard error, in colour only on a terminal.
-/// `default` holds where `MAYFLY_LOG` is not set.
+/// `default` holds where `MAYFLY_LOG` is not set. Libraries in `muted` say
+/// something only where it names them.
 ///
 /// # Errors
 /// The filter's own text where `MAYFLY_LOG` is no filter.
-pub fn start(default: &str) -> Result<(), String> {
-    let text = std::env::var(LOG_ENV).unwrap_or_else(|_| default.to_owned());
+pub fn start(default: &str, muted: &[&str]) -> Result<(), String> {
+    let mut text = std::env::var(LOG_ENV).unwrap_or_else(|_| default.to_owned());
+    for library in muted.iter().filter(|library| !text.contains(**library)).collect::<Vec<_>>() {
+        text.push_str(&format!(",{library}=off"));
+    }
     let filter = EnvFilter::try_new(&text)
         .map_err(|error| format!("{LOG_ENV}={text:?} is not a log filter: {error}"))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

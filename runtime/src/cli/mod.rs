@@ -25,7 +25,7 @@ use crate::{
     config::{Config, Overrides, Problem},
     gateway::Gateway,
     reload::{Loader, Source},
-    sandbox::Sandbox,
+    sandbox::{self, Sandbox},
     services::Services,
     state::State,
     telemetry,
@@ -188,7 +188,7 @@ pub fn main() -> ExitCode {
         Command::Invoke(_) => "info",
         _ => "warn",
     };
-    if let Err(error) = telemetry::start(level) {
+    if let Err(error) = telemetry::start(level, &sandbox::LOUD_LIBRARIES) {
         return report(Failure::Running(anyhow::anyhow!(error)), 2);
     }
     let outcome = match arguments.command {

@@ -17,6 +17,7 @@ mod integration;
 mod keys;
 mod mock;
 mod openapi;
+mod outbound;
 mod read;
 mod sections;
 mod stage;
@@ -62,6 +63,7 @@ pub use mock::{
     ITEM_METHODS, IdKind, MockAnswer, MockBody, MockConfig, MockRule, MockSource, RecordConfig,
     SequenceEnd, id_text,
 };
+pub use outbound::{OutboundConfig, OutboundHost, Server, is_public};
 pub use sections::{function_name, load};
 pub use stage::{
     CACHE_BYTES, CACHE_TTL, CacheConfig, CanaryConfig, Invalidation, LoggingLevel,
@@ -336,6 +338,8 @@ pub struct FunctionConfig {
     pub tables: Vec<String>,
     /// Other services it may call.
     pub services: Vec<ServiceName>,
+    /// HTTP servers it may call.
+    pub outbound: OutboundConfig,
     /// The most linear memory, in MiB.
     pub memory_mb: u32,
     /// How long one invocation may run.

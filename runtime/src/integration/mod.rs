@@ -2,6 +2,7 @@
 //! clients; what they need of the request is handed to them.
 
 pub mod body;
+mod function;
 pub mod http;
 pub mod mock;
 pub mod record;
@@ -17,7 +18,7 @@ pub use mock::{Mock, Mocks};
 
 use crate::{
     config::{FaultKind, template::Lookup},
-    sandbox::{Function, Invocation, InvokeError},
+    sandbox::{Function, HttpInvocation, Invocation, InvokeError},
 };
 
 /// An integration request: what is called, and with what.
@@ -28,6 +29,15 @@ pub enum IntegrationRequest<'a> {
         function: &'a Function,
         /// The event and the invocation's id.
         invocation: Invocation,
+    },
+    /// Hands a function that speaks HTTP the request.
+    HttpFunction {
+        /// The function.
+        function: &'a Function,
+        /// The request and the invocation's id.
+        invocation: Box<HttpInvocation<AnswerBody>>,
+        /// Whether the answer's body is given while it comes.
+        streams: bool,
     },
     /// Answers with what it was called with: the mock of the service.
     Echo {
@@ -103,6 +113,9 @@ pub async fn call(
         match request {
             IntegrationRequest::Function { function, invocation } => {
                 Ok(IntegrationAnswer::Payload(function.invoke(invocation).await?))
+            }
+            IntegrationRequest::HttpFunction { function, invocation, streams } => {
+                function::answer(function, *invocation, streams).await
             }
             IntegrationRequest::Echo { payload } => Ok(IntegrationAnswer::Payload(payload)),
             IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,

@@ -272,6 +272,31 @@ fn client_certificate<'r>(about: &About<'r>) -> Option<&'r ClientCertificate> {
     about.connection.tls.as_ref()?.client_certificate.as_ref()
 }
 
+/// The `requestContext` of the route's event, with what else an event says
+/// beside the request itself, as JSON of ASCII.
+pub fn request_context(request: &MethodRequest<'_>) -> String {
+    let domain = request.domain_name();
+    let context = match request.matched.route.target {
+        Target::Function { payload: PayloadFormat::V1, .. } => {
+            serde_json::to_value(context_v1(&request.about(), &domain))
+        }
+        _ => serde_json::to_value(context_v2(request, &domain)),
+    };
+    // Every part is text, a number or a map with text for keys.
+    let mut context = context.unwrap_or_default();
+    if !request.matched.parameters.is_empty() {
+        let parameters = request.matched.parameters.iter().cloned();
+        context["pathParameters"] = parameters
+            .map(|(name, value)| (name, value.into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+    }
+    if let Some(variables) = stage_variables(request) {
+        context["stageVariables"] = json!(variables);
+    }
+    crate::sandbox::ascii_json(&context)
+}
+
 /// What a Lambda authorizer is asked with; `identity` are its sources' values.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>
@@ -457,40 +482,15 @@ fn v2(
     let query =
         request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
     let domain = request.domain_name();
-    let path = stage_path(request);
-    // The service decodes the path of this format, to its users' surprise.
-    let path = percent_decode_str(&path).decode_utf8_lossy();
-    let (time, time_epoch) = times(request.exchange.time);
-    let about = request.about();
     let event = EventV2 {
         version: "2.0",
         route_key: &route.key,
-        raw_path: path.clone(),
+        raw_path: decoded_path(request).into(),
         raw_query_string: request.raw_query,
         cookies,
         headers: joined(grouped(headers)),
         query_string_parameters: joined(grouped(query)).some(),
-        request_context: ContextV2 {
-            account_id: ACCOUNT_ID,
-            api_id: &request.gateway.config.name,
-            authentication: client_certificate(&about)
-                .map(|client_cert| AuthenticationV2 { client_cert }),
-            authorizer: request.exchange.caller.get().map(Caller::v2),
-            domain_name: &domain,
-            domain_prefix: domain_prefix(&domain),
-            http: HttpV2 {
-                method: request.method.as_str(),
-                path,
-                protocol: request.protocol(),
-                source_ip: request.connection.client.ip().to_string(),
-                user_agent: request.header_text(header::USER_AGENT).unwrap_or_default(),
-            },
-            request_id: &request.exchange.request_id,
-            route_key: &route.key,
-            stage: request.exchange.stage.name,
-            time,
-            time_epoch,
-        },
+        request_context: context_v2(request, &domain),
         path_parameters: parameters(request),
         stage_variables: stage_variables(request),
         body,
@@ -506,6 +506,37 @@ fn stage_path<'r>(request: &'r MethodRequest<'_>) -> Cow<'r, str> {
         (Some(_), Ok(below)) if request.exchange.stage.name == stage::DEFAULT => below.into(),
         (Some(_), Ok(below)) => format!("/{}{below}", request.exchange.stage.name).into(),
         _ => request.path.into(),
+    }
+}
+
+/// The service decodes the path of this format, to its users' surprise.
+fn decoded_path(request: &MethodRequest<'_>) -> String {
+    percent_decode_str(&stage_path(request)).decode_utf8_lossy().into_owned()
+}
+
+fn context_v2<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV2<'r> {
+    let (time, time_epoch) = times(request.exchange.time);
+    let certificate =
+        request.connection.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref());
+    ContextV2 {
+        account_id: ACCOUNT_ID,
+        api_id: &request.gateway.config.name,
+        authentication: certificate.map(|client_cert| AuthenticationV2 { client_cert }),
+        authorizer: request.exchange.caller.get().map(Caller::v2),
+        domain_name: domain,
+        domain_prefix: domain_prefix(domain),
+        http: HttpV2 {
+            method: request.method.as_str(),
+            path: decoded_path(request).into(),
+            protocol: request.protocol(),
+            source_ip: request.connection.client.ip().to_string(),
+            user_agent: request.header_text(header::USER_AGENT).unwrap_or_default(),
+        },
+        request_id: &request.exchange.request_id,
+        route_key: &request.matched.route.key,
+        stage: request.exchange.stage.name,
+        time,
+        time_epoch,
     }
 }
 

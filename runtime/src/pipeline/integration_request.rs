@@ -6,7 +6,7 @@ use super::{
     Trace,
     content::{self, Conversion},
     error::GatewayError,
-    event, http_request,
+    event, function_request, http_request,
     method_request::MethodRequest,
     validation::Validated,
 };
@@ -31,6 +31,11 @@ pub fn build<'r>(
         Target::Mock(mock) => Ok(IntegrationRequest::Mock { mock, request }),
         Target::Function { name, .. } => {
             let function = function(request, name)?;
+            if function.code.speaks_http() {
+                let invocation = Box::new(function_request::build(request)?);
+                let streams = request.streams;
+                return Ok(IntegrationRequest::HttpFunction { function, invocation, streams });
+            }
             Ok(invoke(request, function, event::text(request)))
         }
         Target::Mapped(mapped) => {

@@ -17,7 +17,6 @@ use crate::{
     config::{ApiKind, PayloadFormat},
     gateway::Target,
     integration::{AnswerBody, IntegrationAnswer, IntegrationError},
-    sandbox::InvokeError,
 };
 
 /// What came back from the integration.
@@ -40,16 +39,7 @@ impl Answered {
             Err(error) => error,
         };
         match (&error, &request.matched.route.target) {
-            (
-                IntegrationError::Invoke(
-                    failed @ (InvokeError::Function(_)
-                    | InvokeError::Trap(_)
-                    | InvokeError::Memory(_)
-                    | InvokeError::Timeout(_)
-                    | InvokeError::ResponseTooLarge { .. }),
-                ),
-                Target::Mapped(_),
-            ) => {
+            (IntegrationError::Invoke(failed), Target::Mapped(_)) if failed.is_of_function() => {
                 let payload = failed.payload(&request.exchange.id.to_string());
                 let message = payload["errorMessage"].as_str().unwrap_or_default().to_owned();
                 let answer = IntegrationAnswer::Payload(payload.to_string());
@@ -81,6 +71,10 @@ pub fn into_response(
         }
         (IntegrationAnswer::Http { status, mut headers, body, .. }, Target::HttpProxy(_)) => {
             proxied_headers(&mut headers, status, request);
+            (status, headers, body)
+        }
+        (IntegrationAnswer::Http { status, mut headers, body, .. }, Target::Function { .. }) => {
+            guest_headers(&mut headers, status, request);
             (status, headers, body)
         }
         (IntegrationAnswer::Http { status, headers, body, .. }, _) => (status, headers, body),
@@ -136,6 +130,20 @@ fn proxied_headers(headers: &mut HeaderMap, status: StatusCode, request: &Method
     }
 }
 
+/// What the answer of a function that speaks HTTP keeps of its headers. Its
+/// length is a promise that was checked, and `Trailer` names what is sent
+/// behind the body.
+fn guest_headers(headers: &mut HeaderMap, status: StatusCode, request: &MethodRequest<'_>) {
+    let length = headers.remove(header::CONTENT_LENGTH);
+    // RFC 9110, section 8.6: an answer that has no content has no length.
+    let length = length.filter(|_| status != StatusCode::NO_CONTENT);
+    let trailer = headers.remove(header::TRAILER);
+    remap(headers, request.kind());
+    remove_connection_headers(headers);
+    headers.extend(length.map(|length| (header::CONTENT_LENGTH, length)));
+    headers.extend(trailer.map(|trailer| (header::TRAILER, trailer)));
+}
+
 /// Headers of proxies that a REST API keeps for itself, and what clients see
 /// them as.
 ///
@@ -181,7 +189,13 @@ pub fn remove_named_by_connection(headers: &mut HeaderMap) {
 /// Removes what describes a connection or is counted by the server, which
 /// writes it itself.
 pub fn remove_connection_headers(headers: &mut HeaderMap) {
-    for name in HOP_BY_HOP.into_iter().chain([header::CONTENT_LENGTH]) {
+    remove_hop_by_hop(headers);
+    headers.remove(header::CONTENT_LENGTH);
+}
+
+/// Removes what describes a connection.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }

@@ -48,6 +48,15 @@ pub struct MethodRequest<'g> {
     json: std::sync::OnceLock<Option<serde_json::Value>>,
 }
 
+/// What happens to bodies.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies {
+    /// Whether they are passed on as they are.
+    pub passes: bool,
+    /// Whether that is done while they come.
+    pub streams: bool,
+}
+
 impl<'g> MethodRequest<'g> {
     pub async fn read<B>(
         gateway: &'g Gateway,
@@ -56,7 +65,7 @@ impl<'g> MethodRequest<'g> {
         matched: Matched<'g>,
         parts: &'g Parts,
         body: B,
-        streams: bool,
+        Bodies { passes, streams }: Bodies,
     ) -> Result<Self, GatewayError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -79,7 +88,7 @@ impl<'g> MethodRequest<'g> {
                     signed_body.clone_from(&body);
                 }
                 // Only a REST API looks into what does not pass through.
-                if gateway.config.kind == ApiKind::Rest && !matched.route.streams {
+                if gateway.config.kind == ApiKind::Rest && !passes {
                     body = compression::decompress(body, &mut headers, max).await?;
                 }
                 (body, None)

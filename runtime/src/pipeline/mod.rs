@@ -21,6 +21,7 @@ pub mod error;
 mod event;
 mod expression;
 mod filter;
+mod function_request;
 mod gateway_response;
 mod http_request;
 mod integration_request;
@@ -60,7 +61,7 @@ use caller::Caller;
 use endpoint::Unserved;
 pub use endpoint::host;
 use error::GatewayError;
-use method_request::{About, MethodRequest};
+use method_request::{About, Bodies, MethodRequest};
 use stage::{Found, Stage};
 pub use trace::{Step, Trace};
 use validation::Validated;
@@ -195,6 +196,8 @@ impl Integrated {
     ) -> Self {
         let status = match (&request.matched.route.target, answer) {
             (_, Err(_)) | (Target::Mock(_), _) => None,
+            // Of a function that speaks HTTP, Lambda's own.
+            (Target::Function { .. }, Ok(IntegrationAnswer::Http { .. })) => Some(StatusCode::OK),
             (_, Ok(IntegrationAnswer::Http { status, .. })) => Some(*status),
             (Target::Mapped(mapped), _) if mapped.target == MappedTarget::Mock => None,
             // A function that was invoked, whatever it answered.
@@ -302,9 +305,11 @@ where
     usage_plan::admit(about, matched.route, trace).await?;
     // What is looked at, or kept, is read.
     let is_kept = matched.route.caches.contains_key(exchange.stage.name);
-    let streams = matched.route.streams && !is_kept && !matches!(trace, Trace::On(_));
+    let passes = function_request::passes(gateway, &exchange.stage, matched.route);
+    let streams = passes && !is_kept && !matches!(trace, Trace::On(_));
+    let bodies = Bodies { passes, streams };
     let request =
-        MethodRequest::read(gateway, connection, exchange, matched, parts, body, streams).await?;
+        MethodRequest::read(gateway, connection, exchange, matched, parts, body, bodies).await?;
     trace.method_request(&request);
     authorizer::authorize(&request, trace).await?;
     usage_plan::admit_authorized(&request, trace).await?;

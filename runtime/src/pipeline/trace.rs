@@ -160,6 +160,13 @@ impl Trace {
             IntegrationRequest::Function { function, invocation } => {
                 format!("function {}\n{}", function.name, payload(&invocation.event, detail))
             }
+            IntegrationRequest::HttpFunction { function, invocation, .. } => {
+                let request = &invocation.request;
+                let body = answer_body(request.body(), detail);
+                let headers = headers(request.headers(), detail);
+                let (method, uri) = (request.method(), request.uri());
+                format!("function {}\n{method} {uri}{headers}{body}", function.name)
+            }
             IntegrationRequest::Echo { payload: text } => {
                 format!("mock\n{}", payload(text, detail))
             }

@@ -1,14 +1,14 @@
-//! From the bytes of a `.wasm` file to code that can be instantiated.
+//! From the bytes of a `.wasm` file to code that can be instantiated, and to
+//! which kind of guest it is.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{
-    Engine,
-    component::{Component, Linker, types::ComponentItem},
-};
+use wasmtime::component::{Component, InstancePre, types::ComponentItem};
+use wasmtime_wasi::{p2, p3};
+use wasmtime_wasi_http::{p2::bindings as http_p2, p3::bindings as http_p3};
 
-use super::{bindings::FunctionPre, cache::CodeCache, host::State};
+use super::{Hosts, adapter, bindings::FunctionPre, engine::Concurrency, host::State};
 
 /// Compiled code of one handler.
 pub struct Code {
@@ -16,7 +16,42 @@ pub struct Code {
     pub sha256: [u8; 32],
     /// Size of the `.wasm` file, in bytes.
     pub size: usize,
-    pub(super) pre: FunctionPre<State>,
+    pub(super) guest: Guest,
+}
+
+/// What a guest is called by. What exports several of these is the first of
+/// them.
+pub(super) enum Guest {
+    /// `mayfly:lambda/function`.
+    Function(FunctionPre<State>),
+    /// `wasi:http/incoming-handler@0.2`.
+    HttpP2(http_p2::ProxyPre<State>),
+    /// `wasi:http/handler@0.3`.
+    HttpP3(http_p3::ServicePre<State>),
+    /// `wasi:cli/run@0.2`.
+    CommandP2(p2::bindings::CommandPre<State>),
+    /// `wasi:cli/run@0.3`.
+    CommandP3(p3::bindings::CommandPre<State>),
+}
+
+impl Guest {
+    /// The engine that it was compiled for.
+    pub fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Self::Function(pre) => pre.engine(),
+            Self::HttpP2(pre) => pre.engine(),
+            Self::HttpP3(pre) => pre.engine(),
+            Self::CommandP2(pre) => pre.engine(),
+            Self::CommandP3(pre) => pre.engine(),
+        }
+    }
+}
+
+impl Code {
+    /// Whether it takes HTTP requests as they come, not events.
+    pub fn speaks_http(&self) -> bool {
+        matches!(self.guest, Guest::HttpP2(_) | Guest::HttpP3(_))
+    }
 }
 
 /// Why a file is not a function.
@@ -25,11 +60,9 @@ pub enum LoadError {
     /// Not WebAssembly at all.
     #[error("not a WebAssembly file: {0}")]
     NotWasm(String),
-    /// A core module: it has no typed exports.
-    #[error(
-        "a core WebAssembly module, where a component was expected (hint: build it for wasm32-wasip2, which makes components)"
-    )]
-    CoreModule,
+    /// A core module that cannot be made a component.
+    #[error("a core WebAssembly module that cannot be adapted: {0}")]
+    CoreModule(String),
     /// Invalid, truncated, or beyond what the engine takes.
     #[error("not a valid component: {0}")]
     Invalid(String),
@@ -39,6 +72,9 @@ pub enum LoadError {
     /// It does not export what makes it a function.
     #[error("{0}")]
     Export(String),
+    /// It needs an engine that could not be set up.
+    #[error("it needs WASI 0.3, and {0}")]
+    Engine(String),
 }
 
 /// The first bytes of a component: magic, version 13, layer 1.
@@ -46,39 +82,86 @@ const COMPONENT: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 /// The first bytes of a core module: magic, version 1, layer 0.
 const CORE_MODULE: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 
-pub fn load(
-    engine: &Engine,
-    linker: &Linker<State>,
-    cache: &CodeCache,
-    wasm: &[u8],
-) -> Result<Code, LoadError> {
-    recognise(wasm)?;
-    let sha256: [u8; 32] = Sha256::digest(wasm).into();
-    let component = match cache.get(engine, &sha256) {
-        Some(component) => component,
-        None => {
-            let component = Component::from_binary(engine, wasm)
-                .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-            cache.put(&sha256, &component);
-            component
-        }
-    };
-    let instance = linker.instantiate_pre(&component).map_err(|error| {
-        LoadError::Import(format!(
-            "an import cannot be served: {error:#} (hint: a function may import mayfly:lambda and WASI 0.2)"
-        ))
-    })?;
-    let pre = FunctionPre::new(instance)
-        .map_err(|error| LoadError::Export(missing_export(engine, &component, &error)))?;
-    Ok(Code { sha256, size: wasm.len(), pre })
+/// The two forms of WebAssembly.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Component,
+    CoreModule,
 }
 
-fn recognise(wasm: &[u8]) -> Result<(), LoadError> {
+/// Compiles a file, or takes its code from the cache, and finds out what it is.
+pub fn load(hosts: &Hosts, wasm: &[u8]) -> Result<Code, LoadError> {
+    let form = recognise(wasm)?;
+    let sha256: [u8; 32] = Sha256::digest(wasm).into();
+    let serial = hosts.get(Concurrency::Serial)?;
+    let (host, component) = match compiled(serial, form, &sha256, wasm) {
+        Ok(component) if !is_async(serial, &component) => (serial, component),
+        // The validator names the feature that is missing.
+        Err(LoadError::Invalid(reason)) if !reason.contains("async") => {
+            return Err(LoadError::Invalid(reason));
+        }
+        Ok(_) | Err(LoadError::Invalid(_)) => {
+            let host = hosts.get(Concurrency::Async)?;
+            (host, compiled(host, form, &sha256, wasm)?)
+        }
+        Err(error) => return Err(error),
+    };
+    let instance = host
+        .linker
+        .instantiate_pre(&component)
+        .map_err(|error| LoadError::Import(unserved(host, &component, &error)))?;
+    let guest = guest(host, &component, instance)?;
+    Ok(Code { sha256, size: wasm.len(), guest })
+}
+
+/// An engine with what its guests may import, and its cache of compiled code.
+pub(super) struct Host {
+    pub engine: wasmtime::Engine,
+    pub linker: wasmtime::component::Linker<State>,
+    pub cache: super::cache::CodeCache,
+}
+
+fn compiled(
+    host: &Host,
+    form: Form,
+    sha256: &[u8; 32],
+    wasm: &[u8],
+) -> Result<Component, LoadError> {
+    // A component that an adapter was part of changes with it.
+    let key = match form {
+        Form::Component => *sha256,
+        Form::CoreModule => adapter::key(sha256),
+    };
+    if let Some(component) = host.cache.get(&host.engine, &key) {
+        return Ok(component);
+    }
+    let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+    let bytes = match form {
+        Form::Component => Cow::Borrowed(wasm),
+        Form::CoreModule => {
+            wasmtime::Module::validate(&host.engine, wasm).map_err(invalid)?;
+            Cow::Owned(adapter::adapt(wasm).map_err(LoadError::CoreModule)?)
+        }
+    };
+    let component = Component::from_binary(&host.engine, &bytes).map_err(|error| {
+        let reason = format!("{error:#}");
+        LoadError::Invalid(match reason.contains("memory has a minimum byte size") {
+            true => {
+                format!("{reason} (hint: pools.memory_mb_max is the most that a guest may have)")
+            }
+            false => reason,
+        })
+    })?;
+    host.cache.put(&key, &component);
+    Ok(component)
+}
+
+fn recognise(wasm: &[u8]) -> Result<Form, LoadError> {
     if wasm.starts_with(&COMPONENT) {
-        return Ok(());
+        return Ok(Form::Component);
     }
     if wasm.starts_with(&CORE_MODULE) {
-        return Err(LoadError::CoreModule);
+        return Ok(Form::CoreModule);
     }
     Err(LoadError::NotWasm(match wasm {
         [] => "it is empty".to_owned(),
@@ -89,11 +172,56 @@ fn recognise(wasm: &[u8]) -> Result<(), LoadError> {
     }))
 }
 
-/// What the component has instead of the export that was expected.
-fn missing_export(engine: &Engine, component: &Component, error: &wasmtime::Error) -> String {
+/// Whether it has to do with WASI 0.3, of which only one engine knows.
+fn is_async(host: &Host, component: &Component) -> bool {
+    let ty = component.component_type();
+    let imports = ty.imports(&host.engine).map(|(name, _)| name);
+    let exports = ty.exports(&host.engine).map(|(name, _)| name);
+    imports.chain(exports).any(|name| {
+        interface(name)
+            .is_some_and(|(name, version)| name.starts_with("wasi:") && version.starts_with("0.3."))
+    })
+}
+
+/// `wasi:http/types@0.2.3` → `wasi:http/types` and `0.2.3`.
+fn interface(name: &str) -> Option<(&str, &str)> {
+    name.split_once('@')
+}
+
+fn guest(host: &Host, component: &Component, pre: InstancePre<State>) -> Result<Guest, LoadError> {
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(&host.engine).map(|(name, _)| name).collect();
+    // A release candidate is an interface of its own.
+    let has = |own: &str, line: &str| {
+        exports.iter().filter_map(|name| interface(name)).any(|(name, version)| {
+            name == own && version.starts_with(line) && !version.contains('-')
+        })
+    };
+    let wrong = |error: wasmtime::Error| LoadError::Export(unexpected(host, component, &error));
+    if exports.contains(&"handle") {
+        return Ok(Guest::Function(FunctionPre::new(pre).map_err(wrong)?));
+    }
+    if has("wasi:http/incoming-handler", "0.2.") {
+        return Ok(Guest::HttpP2(http_p2::ProxyPre::new(pre).map_err(wrong)?));
+    }
+    if has("wasi:http/handler", "0.3.") {
+        return Ok(Guest::HttpP3(http_p3::ServicePre::new(pre).map_err(wrong)?));
+    }
+    if has("wasi:cli/run", "0.2.") {
+        return Ok(Guest::CommandP2(p2::bindings::CommandPre::new(pre).map_err(wrong)?));
+    }
+    if has("wasi:cli/run", "0.3.") {
+        return Ok(Guest::CommandP3(p3::bindings::CommandPre::new(pre).map_err(wrong)?));
+    }
+    let error = wasmtime::Error::msg("none of its exports is one of these");
+    Err(LoadError::Export(unexpected(host, component, &error)))
+}
+
+/// What the component has instead of an export that was expected.
+fn unexpected(host: &Host, component: &Component, error: &wasmtime::Error) -> String {
     let ty = component.component_type();
     let mut exports = String::new();
-    for (name, item) in ty.exports(engine) {
+    for (name, item) in ty.exports(&host.engine) {
         let separator = if exports.is_empty() { "" } else { ", " };
         let _ = write!(exports, "{separator}{} {name}", kind(&item.ty));
     }
@@ -101,7 +229,7 @@ fn missing_export(engine: &Engine, component: &Component, error: &wasmtime::Erro
         exports.push_str("nothing");
     }
     format!(
-        "not a function: it exports {exports}; expected func handle(event: string, context: context) -> result<string, function-error> of mayfly:lambda/function ({error:#})"
+        "not a function: it exports {exports}; expected func handle(event: string, context: context) -> result<string, function-error> of mayfly:lambda/function, wasi:http/incoming-handler@0.2, wasi:http/handler@0.3.0 or wasi:cli/run ({error:#})"
     )
 }
 
@@ -113,5 +241,62 @@ fn kind(item: &ComponentItem) -> &'static str {
         ComponentItem::ComponentInstance(_) => "interface",
         ComponentItem::Type(_) => "type",
         ComponentItem::Resource(_) => "resource",
+    }
+}
+
+/// Packages of interfaces that guests may import.
+const PROVIDED: [&str; 8] = [
+    "mayfly:lambda",
+    "wasi:cli",
+    "wasi:clocks",
+    "wasi:filesystem",
+    "wasi:http",
+    "wasi:io",
+    "wasi:random",
+    "wasi:sockets",
+];
+
+/// Names every import that nobody here provides, and who could.
+fn unserved(host: &Host, component: &Component, error: &wasmtime::Error) -> String {
+    let ty = component.component_type();
+    let missing: Vec<&str> = ty
+        .imports(&host.engine)
+        .map(|(name, _)| name)
+        .filter(|name| {
+            let package = name.split('/').next().unwrap_or_default();
+            let candidate = interface(name).is_some_and(|(_, version)| version.contains('-'));
+            candidate || !PROVIDED.contains(&package)
+        })
+        .collect();
+    let Some(first) = missing.first() else {
+        return format!(
+            "an import cannot be served: {error:#} (hint: a function may import mayfly:lambda, WASI 0.2 and WASI 0.3)"
+        );
+    };
+    format!("imports that cannot be served: {} (hint: {})", missing.join(", "), provider(first))
+}
+
+/// Who could provide an import.
+fn provider(import: &str) -> String {
+    let namespace = import.split(':').next().unwrap_or_default();
+    let package = import.split(['/', '@']).next().unwrap_or_default();
+    if interface(import).is_some_and(|(_, version)| version.contains('-')) {
+        return format!("{import} is a release candidate: build for WASI 0.2 or 0.3.0");
+    }
+    match (namespace, package) {
+        (_, "wasi:keyvalue" | "wasi:blobstore") => {
+            "it is a proposal that wasmCloud and Spin provide; here tables are called through mayfly:lambda/services".to_owned()
+        }
+        (_, "wasi:config") => {
+            "it is a proposal that wasmtime and Spin provide; here settings are environment variables".to_owned()
+        }
+        ("wasi", _) => format!("{package} is a proposal that wasmtime may provide"),
+        ("fermyon" | "spin", _) => "Spin provides it".to_owned(),
+        ("wasmcloud" | "wrpc", _) => "wasmCloud provides it".to_owned(),
+        ("fastly", _) => "Fastly Compute and Viceroy provide it".to_owned(),
+        _ if !import.contains(':') => {
+            "a function or type of its own: compose it with a component that exports it, for example with `wac plug`".to_owned()
+        }
+        _ => format!("compose it with a component that exports {package}, for example with `wac plug`"),
     }
 }

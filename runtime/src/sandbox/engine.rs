@@ -34,7 +34,17 @@ const WASM_STACK_BYTES: usize = 1024 * 1024;
 /// That stack, and what the host needs on top while it serves an import.
 const FIBER_STACK_BYTES: usize = 2 * MIB;
 
-pub fn new(pools: &Pools) -> wasmtime::Result<Engine> {
+/// Which guests an engine is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concurrency {
+    /// Those whose calls run one after the other: all but WASI 0.3's.
+    Serial,
+    /// Those of WASI 0.3, which have tasks, streams and futures. What keeps
+    /// account of them makes every invocation some microseconds slower.
+    Async,
+}
+
+pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> {
     let memory_bytes = pools.memory_mb_max as usize * MIB;
     let sandboxes = pools.concurrency_max;
 
@@ -71,6 +81,7 @@ pub fn new(pools: &Pools) -> wasmtime::Result<Engine> {
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .wasm_component_model(true)
+        .concurrency_support(concurrency == Concurrency::Async)
         // Frames of a trap carry function names, and lines where there is DWARF.
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));
     Engine::new(&config)

@@ -1,29 +1,29 @@
-//! What a guest can reach: the imports of `mayfly:lambda` and WASI 0.2, the
-//! latter with nothing behind it but clocks, random numbers, the declared
-//! environment, and a log for what is printed.
+//! What a guest can reach: the imports of `mayfly:lambda` and WASI, the latter
+//! with nothing behind it but clocks, random numbers, the declared environment
+//! and hosts, and a log for what is printed.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use tokio::io::AsyncWrite;
+use bytes::Bytes;
 use wasmtime::{
     ResourceLimiter,
     component::{HasSelf, Linker, ResourceTable},
 };
-use wasmtime_wasi::{
-    WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
-    cli::{IsTerminal, StdoutStream},
-};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::bindings::mayfly::lambda::{
-    logging::{self, Level},
-    services, types,
+use super::{
+    bindings::mayfly::lambda::{
+        logging::{self, Level},
+        services, types,
+    },
+    engine::Concurrency,
+    outgoing::Outgoing,
+    stdio::{Kept, LogLines, Output},
 };
 use crate::{
     config::FunctionConfig,
+    outbound::Outbound,
     services::{Grants, Services},
     telemetry::InvocationLog,
 };
@@ -37,25 +37,69 @@ pub struct State {
     environment: Vec<(String, String)>,
     // Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
+    stdio: Option<Stdio>,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
     table: ResourceTable,
 }
 
+/// What a command has in place of an event and an answer.
+pub struct Stdio {
+    /// Beginning with the command's own name.
+    pub arguments: Vec<String>,
+    pub input: Bytes,
+    pub output: Kept,
+}
+
+/// Handles of WASI's resources that a guest may hold at once.
+const RESOURCES_MAX: usize = 1024;
+
+/// The most that one set of header fields takes of the host's memory, roughly,
+/// in bytes: they are not the guest's own memory.
+const FIELDS_BYTES_MAX: usize = 64 * 1024;
+
+/// The most that `wasi:random` gives at once, in bytes.
+const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
+
 impl State {
-    pub fn new(config: &FunctionConfig, services: Arc<Services>, log: InvocationLog) -> Self {
+    pub fn new(
+        config: &FunctionConfig,
+        services: Arc<Services>,
+        outbound: Option<Arc<Outbound>>,
+        log: InvocationLog,
+    ) -> Self {
         let environment = config
             .environment
             .iter()
             .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
             .collect();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
             limits: Limits::new(config.memory_mb as usize * 1024 * 1024),
+            outgoing: Outgoing::new(outbound, log.clone()),
             log,
             services,
             grants: Grants::of(config),
             environment,
             wasi: None,
-            table: ResourceTable::new(),
+            stdio: None,
+            http,
+            table,
         }
+    }
+
+    /// The same for a command, which sees these variables beside those that
+    /// it is granted; what is granted wins.
+    pub fn with_stdio(mut self, stdio: Stdio, variables: Vec<(String, String)>) -> Self {
+        let granted = std::mem::take(&mut self.environment);
+        let is_free = |name: &String| !granted.iter().any(|(own, _)| own == name);
+        self.environment = variables.into_iter().filter(|(name, _)| is_free(name)).collect();
+        self.environment.extend(granted);
+        self.stdio = Some(stdio);
+        self
     }
 
     pub fn limits(&mut self) -> &mut Limits {
@@ -68,8 +112,13 @@ impl State {
 }
 
 /// Everything that a function may import.
-pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    if concurrency == Concurrency::Async {
+        wasmtime_wasi::p3::add_to_linker(linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    }
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     services::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -110,17 +159,32 @@ impl services::Host for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, table, log, environment, .. } = self;
+        let Self { wasi, table, log, environment, stdio, .. } = self;
         let ctx = wasi.get_or_insert_with(|| {
-            WasiCtxBuilder::new()
+            let mut builder = WasiCtxBuilder::new();
+            builder
                 .envs(environment)
-                .stdout(LogStream::new(log.clone(), tracing::Level::INFO))
-                .stderr(LogStream::new(log.clone(), tracing::Level::ERROR))
+                .stderr(Output(LogLines::new(log.clone(), tracing::Level::ERROR)))
+                .max_random_size(RANDOM_BYTES_MAX)
                 .allow_tcp(false)
-                .allow_udp(false)
-                .build()
+                .allow_udp(false);
+            match stdio {
+                Some(stdio) => builder
+                    .args(&stdio.arguments)
+                    .stdin(MemoryInputPipe::new(stdio.input.clone()))
+                    .stdout(Output(stdio.output.clone())),
+                None => builder.stdout(Output(LogLines::new(log.clone(), tracing::Level::INFO))),
+            };
+            builder.build()
         });
         WasiCtxView { ctx, table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let Self { http, outgoing, table, .. } = self;
+        WasiHttpCtxView { ctx: http, table, hooks: outgoing }
     }
 }
 
@@ -192,78 +256,6 @@ impl ResourceLimiter for Limits {
 
     fn memories(&self) -> usize {
         STORE_ITEMS_MAX
-    }
-}
-
-/// A guest's standard output or error: every line becomes a log line.
-#[derive(Clone)]
-struct LogStream {
-    log: InvocationLog,
-    level: tracing::Level,
-    line: Arc<Mutex<Vec<u8>>>,
-}
-
-/// A longer line is broken, in bytes.
-const LINE_BYTES_MAX: usize = 8 * 1024;
-
-impl LogStream {
-    fn new(log: InvocationLog, level: tracing::Level) -> Self {
-        Self { log, level, line: Arc::default() }
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut line = self.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for &byte in bytes {
-            if byte != b'\n' {
-                line.push(byte);
-            }
-            if byte == b'\n' || line.len() >= LINE_BYTES_MAX {
-                self.log.line(self.level, &String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        }
-    }
-}
-
-/// What was printed without a newline at the end.
-impl Drop for LogStream {
-    fn drop(&mut self) {
-        let mut line = self.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if Arc::strong_count(&self.line) == 1 && !line.is_empty() {
-            self.log.line(self.level, &String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    }
-}
-
-impl IsTerminal for LogStream {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for LogStream {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(self.clone())
-    }
-}
-
-impl AsyncWrite for LogStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        self.push(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

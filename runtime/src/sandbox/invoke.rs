@@ -6,10 +6,15 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 use wasmtime::Store;
 
-use super::{Function, bindings::Context, host::State};
+use super::{
+    Function,
+    bindings::{Context, FunctionPre},
+    component::Guest,
+    host::State,
+};
 use crate::telemetry::InvocationLog;
 
 /// What is asked of a function.
@@ -64,6 +69,24 @@ pub enum InvokeError {
         /// The limit.
         max: usize,
     },
+    /// A guest that speaks HTTP ended without an answer.
+    #[error("the guest ended without an answer")]
+    NoAnswer,
+    /// A guest that speaks HTTP answered with an error code.
+    #[error("the guest answered with the error {0}")]
+    Answer(String),
+    /// What a guest answered is no response.
+    #[error("the guest's answer is no response: {0}")]
+    Malformed(String),
+    /// A guest that speaks HTTP was invoked with what is no request.
+    #[error("the guest speaks HTTP, and the event is no proxy event: {0}")]
+    Event(String),
+    /// A command ended with a status other than 0.
+    #[error("exit status {0}")]
+    Exit(i32),
+    /// What a command printed is no answer.
+    #[error("the command's standard output is no answer: {0}")]
+    Output(String),
     /// As many sandboxes of the function live as it reserved.
     #[error("reserved concurrency of {0} exceeded")]
     Throttled(u32),
@@ -103,10 +126,25 @@ impl InvokeError {
                 "errorType": "Function.ResponseSizeTooLarge",
                 "errorMessage": format!("Response payload size ({size} bytes) exceeded maximum allowed payload size ({max} bytes)."),
             }),
+            Self::NoAnswer | Self::Answer(_) | Self::Malformed(_) | Self::Output(_) => {
+                runtime("Runtime.MalformedResponse", self.to_string())
+            }
+            Self::Event(_) => runtime("Runtime.InvalidEvent", self.to_string()),
+            Self::Exit(status) => runtime(
+                "Runtime.ExitError",
+                format!("Runtime exited with error: exit status {status}"),
+            ),
             Self::Throttled(_) => {
                 json!({ "errorType": "TooManyRequestsException", "errorMessage": "Rate Exceeded." })
             }
         }
+    }
+}
+
+impl InvokeError {
+    /// Whether the function ran, or should have, and it is its own fault.
+    pub fn is_of_function(&self) -> bool {
+        !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_))
     }
 }
 
@@ -126,6 +164,9 @@ impl Function {
         let max = self.config.payload_bytes_max;
         if size > max {
             return Err(InvokeError::PayloadTooLarge { size, max });
+        }
+        if self.code.speaks_http() {
+            return self.handle_event(invocation).await;
         }
         let _reserved = self.reserve()?;
         let _slot = self.pool.acquire().await;
@@ -147,17 +188,35 @@ impl Function {
         reserved.try_acquire().map(Some).map_err(|_| InvokeError::Throttled(limit))
     }
 
-    async fn run(&self, invocation: Invocation, log: InvocationLog) -> Result<String, InvokeError> {
-        let engine = self.code.pre.engine();
-        let state = State::new(&self.config, Arc::clone(&self.services), log);
-        let mut store = Store::new(engine, state);
-        store.limiter(|state| state.limits());
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+    pub(super) fn reserve_owned(&self) -> Result<Option<OwnedSemaphorePermit>, InvokeError> {
+        let Some(reserved) = &self.reserved else { return Ok(None) };
+        let limit = self.config.reserved_concurrency.unwrap_or_default();
+        let permit = Arc::clone(reserved).try_acquire_owned();
+        permit.map(Some).map_err(|_| InvokeError::Throttled(limit))
+    }
 
-        let context = self.context(&invocation);
+    /// What belongs to one invocation.
+    pub(super) fn state(&self, log: InvocationLog) -> State {
+        State::new(&self.config, Arc::clone(&self.services), self.outbound.clone(), log)
+    }
+
+    async fn run(&self, invocation: Invocation, log: InvocationLog) -> Result<String, InvokeError> {
+        match &self.code.guest {
+            Guest::Function(pre) => self.call(pre, invocation, log).await,
+            _ => self.command(invocation, log).await,
+        }
+    }
+
+    async fn call(
+        &self,
+        pre: &FunctionPre<State>,
+        invocation: Invocation,
+        log: InvocationLog,
+    ) -> Result<String, InvokeError> {
+        let mut store = new_store(&self.code.guest, self.state(log));
+        let context = self.context(&invocation.request_id);
         let result = async {
-            let instance = self.code.pre.instantiate_async(&mut store).await?;
+            let instance = pre.instantiate_async(&mut store).await?;
             instance.call_handle(&mut store, &invocation.event, &context).await
         }
         .await;
@@ -168,28 +227,43 @@ impl Function {
                 error_message: error.error_message,
                 stack_trace: error.stack_trace,
             })),
-            Err(trap) => {
-                let text = format!("{trap:?}");
-                store.data().log().line(tracing::Level::ERROR, &text);
-                Err(if store.data_mut().limits().exceeded() {
-                    InvokeError::Memory(self.config.memory_mb)
-                } else {
-                    InvokeError::Trap(text)
-                })
-            }
+            Err(trap) => Err(failure(&mut store, &trap, self.config.memory_mb)),
         }
     }
 
-    fn context(&self, invocation: &Invocation) -> Context {
+    pub(super) fn context(&self, request_id: &str) -> Context {
         let deadline = SystemTime::now() + self.config.timeout;
         let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Context {
-            request_id: invocation.request_id.clone(),
+            request_id: request_id.to_owned(),
             function_name: self.name.clone(),
             function_version: "$LATEST".to_owned(),
             invoked_function_arn: self.arn(),
             memory_limit_mb: self.config.memory_mb,
             deadline_ms: u64::try_from(deadline_ms).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// A store for one invocation, within its limits.
+pub(super) fn new_store(guest: &Guest, state: State) -> Store<State> {
+    let mut store = Store::new(guest.engine(), state);
+    store.limiter(|state| state.limits());
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_async_yield_and_update(1);
+    store
+}
+
+/// Why a guest ended early; the whole of it is written to its log.
+pub(super) fn failure(
+    store: &mut Store<State>,
+    trap: &wasmtime::Error,
+    memory_mb: u32,
+) -> InvokeError {
+    let text = format!("{trap:?}");
+    store.data().log().line(tracing::Level::ERROR, &text);
+    match store.data_mut().limits().exceeded() {
+        true => InvokeError::Memory(memory_mb),
+        false => InvokeError::Trap(text),
     }
 }

@@ -6,25 +6,40 @@
 //! is loaded ([`Sandbox::load`]); what an invocation is granted is prepared for
 //! its store alone ([`Function::invoke`]). Nothing outlives the store.
 
+mod adapter;
 mod cache;
+mod command;
 mod component;
 mod engine;
 mod host;
+mod http;
 mod invoke;
+mod outgoing;
+mod proxy_event;
+mod stdio;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
-use wasmtime::{Engine, component::Linker};
+use wasmtime::component::Linker;
 
 use crate::{
     config::{FunctionConfig, Pools},
+    outbound::{self, Outbound},
     services::Services,
 };
 use cache::CodeCache;
 pub use cache::{digest_of_bytes as digest, hex};
+use component::Host;
 pub use component::{Code, LoadError};
+use engine::Concurrency;
+pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT};
 pub use invoke::{FunctionError, Invocation, InvokeError};
+pub use proxy_event::ascii as ascii_json;
 
 mod bindings {
     //! Host and guest SDK are both generated from `wit/`.
@@ -36,19 +51,32 @@ mod bindings {
     });
 }
 
+/// Libraries that write a line for what a guest does wrong, as often as it
+/// does: past the bound of its own log, which says what matters.
+pub const LOUD_LIBRARIES: [&str; 1] = ["wasmtime_wasi_http"];
+
 /// How often guests are interrupted to let others run and to notice that
 /// their time is up.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What all functions share: the engine, what guests may import, the cache of
-/// compiled code and the bound on living sandboxes.
+/// What all functions share: the engines, what guests may import, the cache of
+/// compiled code, connections to other servers and the bound on living
+/// sandboxes.
 pub struct Sandbox {
-    engine: Engine,
-    linker: Linker<host::State>,
-    cache: CodeCache,
+    hosts: Hosts,
     permits: Arc<Semaphore>,
     services: Arc<Services>,
+    outbound: outbound::Clients,
     memory_mb_max: u32,
+}
+
+/// An engine for each kind of concurrency. That for WASI 0.3 is set up when
+/// the first guest needs it.
+struct Hosts {
+    pools: Pools,
+    cache: PathBuf,
+    serial: Host,
+    concurrent: OnceLock<Result<Host, String>>,
 }
 
 /// A function that is ready to be invoked.
@@ -62,6 +90,7 @@ pub struct Function {
     pool: Arc<Semaphore>,
     reserved: Option<Arc<Semaphore>>,
     services: Arc<Services>,
+    outbound: Option<Arc<Outbound>>,
 }
 
 /// Why the sandbox could not be set up.
@@ -96,24 +125,18 @@ impl Sandbox {
     /// # Errors
     /// [`SetUpError`] where memory cannot be reserved or `data` not be written.
     pub fn new(pools: &Pools, data: &Path, services: Arc<Services>) -> Result<Self, SetUpError> {
-        let wasmtime_error = |source| SetUpError::Engine {
-            concurrency: pools.concurrency_max,
-            memory_mb: pools.memory_mb_max,
-            source,
-        };
-        let engine = engine::new(pools).map_err(wasmtime_error)?;
-        let mut linker = Linker::new(&engine);
-        host::add_to_linker(&mut linker).map_err(wasmtime_error)?;
-        let folder = data.join("code");
-        let cache = CodeCache::open(&folder, &engine)
-            .map_err(|source| SetUpError::Cache { path: folder.display().to_string(), source })?;
-        tick(engine.weak());
-        Ok(Self {
-            engine,
-            linker,
+        let cache = data.join("code");
+        let hosts = Hosts {
+            serial: host(pools, Concurrency::Serial, &cache)?,
+            concurrent: OnceLock::new(),
+            pools: pools.clone(),
             cache,
+        };
+        Ok(Self {
+            hosts,
             permits: Arc::new(Semaphore::new(pools.concurrency_max as usize)),
             services,
+            outbound: outbound::Clients::default(),
             memory_mb_max: pools.memory_mb_max,
         })
     }
@@ -124,7 +147,7 @@ impl Sandbox {
     /// # Errors
     /// [`LoadError`] says what the file is and what was expected.
     pub fn load(&self, wasm: &[u8]) -> Result<Code, LoadError> {
-        component::load(&self.engine, &self.linker, &self.cache, wasm)
+        component::load(&self.hosts, wasm)
     }
 
     /// A function of loaded code. `previous` is the same function before a
@@ -145,6 +168,7 @@ impl Sandbox {
         });
         Function {
             name: name.to_owned(),
+            outbound: self.outbound.outbound(&config.outbound),
             code,
             config,
             pool: Arc::clone(&self.permits),
@@ -152,6 +176,34 @@ impl Sandbox {
             services: Arc::clone(&self.services),
         }
     }
+}
+
+impl Hosts {
+    fn get(&self, concurrency: Concurrency) -> Result<&Host, LoadError> {
+        match concurrency {
+            Concurrency::Serial => Ok(&self.serial),
+            Concurrency::Async => {
+                let new = || host(&self.pools, concurrency, &self.cache);
+                let host = self.concurrent.get_or_init(|| new().map_err(|error| error.to_string()));
+                host.as_ref().map_err(|error| LoadError::Engine(error.clone()))
+            }
+        }
+    }
+}
+
+fn host(pools: &Pools, concurrency: Concurrency, cache: &Path) -> Result<Host, SetUpError> {
+    let wasmtime_error = |source| SetUpError::Engine {
+        concurrency: pools.concurrency_max,
+        memory_mb: pools.memory_mb_max,
+        source,
+    };
+    let engine = engine::new(pools, concurrency).map_err(wasmtime_error)?;
+    let mut linker = Linker::new(&engine);
+    host::add_to_linker(&mut linker, concurrency).map_err(wasmtime_error)?;
+    let cache = CodeCache::open(cache, &engine)
+        .map_err(|source| SetUpError::Cache { path: cache.display().to_string(), source })?;
+    tick(engine.weak());
+    Ok(Host { engine, linker, cache })
 }
 
 /// Advances the engine's epoch until the engine is gone.

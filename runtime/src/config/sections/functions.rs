@@ -1,9 +1,11 @@
 //! `[function_default]` and `[function.NAME]`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
 
 use crate::config::{
-    FunctionConfig, Pools, Secret, ServiceName,
+    FunctionConfig, OutboundConfig, OutboundHost, Pools, Secret, ServiceName,
     keys::{FROM_ENVIRONMENT, FUNCTION, closest},
     read::{Table, Text, Value, choice},
     tree::Data,
@@ -50,6 +52,11 @@ impl<'c> Reader<'c> {
             environment: BTreeMap::new(),
             tables: Vec::new(),
             services: Vec::new(),
+            outbound: OutboundConfig {
+                hosts: Vec::new(),
+                networks: Vec::new(),
+                response_bytes_max: 64 * MIB,
+            },
             memory_mb: self.pools.memory_mb_max.min(128),
             timeout: Duration::from_secs(3),
             log_bytes_max: 64 * 1024,
@@ -85,6 +92,7 @@ impl<'c> Reader<'c> {
         if let Some(given) = table.take("services") {
             function.services = services(&given);
         }
+        outbound(table, &mut function.outbound);
         let pools = self.pools;
         function.memory_mb = table.integer_or(
             "memory_mb",
@@ -120,6 +128,42 @@ impl<'c> Reader<'c> {
         table.source.problem(name.at, message, hint);
         None
     }
+}
+
+fn outbound(table: &Table<'_>, outbound: &mut OutboundConfig) {
+    if let Some(given) = table.take("outbound").and_then(|value| value.strings()) {
+        let read = |text: Text<'_>| match OutboundHost::parse(text.text) {
+            Ok(host) => Some(host),
+            Err((why, hint)) => {
+                table.source.problem(text.at, format!("{}.outbound: {why}", table.path), hint);
+                None
+            }
+        };
+        outbound.hosts = given.into_iter().filter_map(read).collect();
+    }
+    if let Some(given) = table.take("outbound_networks").and_then(|value| value.strings()) {
+        let read = |text: Text<'_>| {
+            let network = network(text.text);
+            if network.is_none() {
+                let what = format!("{}.outbound_networks: {:?}", table.path, text.text);
+                let hint = "write for example \"127.0.0.1\", \"10.0.0.0/8\" or \"fd00::/8\"";
+                table.source.problem(text.at, format!("{what} is no address and no range"), hint);
+            }
+            network
+        };
+        outbound.networks = given.into_iter().filter_map(read).collect();
+    }
+    outbound.response_bytes_max = table.integer(
+        "outbound_response_bytes_max",
+        0..=1024 * 1024 * MIB,
+        outbound.response_bytes_max,
+    );
+}
+
+/// A range of addresses, or one of them.
+fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.ok().map(|network: IpNet| network.trunc())
 }
 
 fn services(given: &Value<'_>) -> Vec<ServiceName> {

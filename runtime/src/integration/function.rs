@@ -1,0 +1,92 @@
+//! Functions that speak HTTP.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use ::http::{Method, StatusCode};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+
+use super::{AnswerBody, IntegrationAnswer, IntegrationError, StreamError};
+use crate::sandbox::{Function, HttpInvocation, InvokeError};
+
+/// Hands a function the request, and passes on its answer: whole, or while it
+/// is written.
+pub async fn answer(
+    function: &Function,
+    invocation: HttpInvocation<AnswerBody>,
+    streams: bool,
+) -> Result<IntegrationAnswer, IntegrationError> {
+    let is_head = invocation.request.method() == Method::HEAD;
+    let broken = Arc::new(OnceLock::new());
+    let HttpInvocation { request, request_id, log_id } = invocation;
+    let request = request.map(|body| Watched { body, broken: Arc::clone(&broken) });
+    let answered = function.handle(HttpInvocation { request, request_id, log_id }).await;
+    let response = answered.map_err(|error| blame(error, &broken))?;
+    let (parts, body) = response.into_parts();
+    let is_empty =
+        is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let body = match streams {
+        _ if is_empty => {
+            body.discard();
+            AnswerBody::default()
+        }
+        true => {
+            let ended = |error: InvokeError| {
+                StreamError::Broken(match error {
+                    // The whole trap is in the invocation's own log already.
+                    InvokeError::Trap(_) => "the function trapped".to_owned(),
+                    error => error.to_string(),
+                })
+            };
+            AnswerBody::Stream(body.map_err(ended).boxed_unsync())
+        }
+        false => {
+            let whole = body.whole(function.config.response_bytes_max).await;
+            whole.map_err(|error| blame(error, &broken))?.into()
+        }
+    };
+    Ok(IntegrationAnswer::Http { status: parts.status, headers: parts.headers, body, fault: None })
+}
+
+/// A function that failed because the client's body did is not at fault.
+fn blame(error: InvokeError, broken: &OnceLock<StreamError>) -> IntegrationError {
+    match broken.get() {
+        Some(broken) => IntegrationError::RequestBody(broken.clone()),
+        None => error.into(),
+    }
+}
+
+/// A request's body that remembers how it broke.
+struct Watched {
+    body: AnswerBody,
+    broken: Arc<OnceLock<StreamError>>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            let _ = self.broken.set(error.clone());
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

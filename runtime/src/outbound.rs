@@ -1,0 +1,308 @@
+//! Calls of guests to HTTP servers: only those that the function's
+//! configuration names, only addresses that it may reach, within bounds.
+//!
+//! Connections are kept and shared by all invocations: a request is compared
+//! with the names that are granted before it gets one, and an address is
+//! checked when a connection to it is made, after its name was resolved.
+
+mod body;
+mod resolver;
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        Client as Pool,
+        connect::{HttpConnector, capture_connection},
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use ipnet::IpNet;
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use crate::config::{OutboundConfig, Server, is_public};
+pub use body::AnswerBody;
+use resolver::{ResolveError, Resolver};
+
+/// The longest that a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait for the head of an answer, and for each part of its body,
+/// where the guest does not say.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The longest that a guest may say.
+const ANSWER_TIMEOUT_MAX: Duration = Duration::from_secs(900);
+
+/// How long a connection is kept without being used.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connections to one host that are kept without being used.
+const IDLE_MAX: usize = 64;
+
+/// What is read of an answer at once, and so the longest head of one, in bytes.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest head of an answer over HTTP/2, in bytes.
+const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
+/// Header lines of an answer.
+const HEADERS_MAX: usize = 256;
+
+/// A request's body.
+pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What a function may call.
+pub struct Outbound {
+    config: OutboundConfig,
+    client: Client,
+}
+
+/// Clients by the networks that they may reach. They outlive functions, so
+/// that a reload keeps connections.
+#[derive(Default)]
+pub struct Clients(Mutex<BTreeMap<Vec<IpNet>, Client>>);
+
+type Client = Arc<Pool<HttpsConnector<HttpConnector<Resolver>>, RequestBody>>;
+
+/// How long a guest wants to wait; at most as long as it may.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Option<Duration>,
+    /// For the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// For each part of its body.
+    pub between_bytes: Option<Duration>,
+}
+
+/// Why a call got no answer, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// It is no request to an HTTP server.
+    #[error("{0} is not an absolute http or https URI")]
+    NotAbsolute(Uri),
+    /// The function may not call this server.
+    #[error("a request to {server} is denied (hint: outbound = [\"{server}\"] would grant it)")]
+    Denied {
+        /// The server, as it would be granted.
+        server: String,
+    },
+    /// The function may not reach this address.
+    #[error(
+        "a request to {server} is denied: {address} is not a public address (hint: outbound_networks = [\"{address}\"] would grant it)"
+    )]
+    Prohibited {
+        /// The server, as it would be granted.
+        server: String,
+        /// Its address.
+        address: IpAddr,
+    },
+    /// Its name has no address.
+    #[error("{0} cannot be resolved: {1}")]
+    Unresolved(String, String),
+    /// Nobody listens there.
+    #[error("{0} refused the connection")]
+    Refused(String),
+    /// It took too long.
+    #[error("{0} took longer than {1:?}")]
+    Timeout(Phase, Duration),
+    /// The server is not whom it says, or speaks no TLS.
+    #[error("TLS with {0}: {1}")]
+    Tls(String, String),
+    /// The body is longer than it may be.
+    #[error("the answer is longer than outbound_response_bytes_max = {max}")]
+    TooLong {
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// Anything else that is against HTTP, or the end of the connection.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The connection.
+    Connect,
+    /// The head of the answer.
+    FirstByte,
+    /// A part of its body.
+    BetweenBytes,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "the connection",
+            Self::FirstByte => "the head of the answer",
+            Self::BetweenBytes => "a part of the answer",
+        })
+    }
+}
+
+impl Clients {
+    /// What a function with this configuration may call; none where that is
+    /// nothing.
+    pub fn outbound(&self, config: &OutboundConfig) -> Option<Arc<Outbound>> {
+        if config.hosts.is_empty() {
+            return None;
+        }
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let client =
+            clients.entry(config.networks.clone()).or_insert_with_key(|networks| client(networks));
+        Some(Arc::new(Outbound { config: config.clone(), client: Arc::clone(client) }))
+    }
+}
+
+fn client(networks: &[IpNet]) -> Client {
+    let mut connector = HttpConnector::new_with_resolver(Resolver::new(networks));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    connector.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls())
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(connector);
+    let pool = Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_MAX)
+        .http1_max_buf_size(BUFFER_BYTES_MAX)
+        .http1_max_headers(HEADERS_MAX)
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .build(connector);
+    Arc::new(pool)
+}
+
+fn tls() -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("the system's certificates: {error}");
+    }
+    roots.add_parsable_certificates(found.certs);
+    let versions: &[_] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+    // The provider has suites for both versions.
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap_or_else(|_| unreachable!("ring knows TLS 1.2 and 1.3"))
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+impl Outbound {
+    /// Sends a request and gives the head of the answer with a body that is
+    /// still to come.
+    ///
+    /// # Errors
+    /// [`OutboundError`].
+    pub async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        timeouts: Timeouts,
+    ) -> Result<Response<AnswerBody>, OutboundError> {
+        let server = self.check(request.uri())?;
+        let name = server.to_string();
+        let connect = timeouts.connect.unwrap_or(CONNECT_TIMEOUT).min(CONNECT_TIMEOUT);
+        let answer = |own: Option<Duration>| own.unwrap_or(ANSWER_TIMEOUT).min(ANSWER_TIMEOUT_MAX);
+        let mut connection = capture_connection(&mut request);
+        let mut called = std::pin::pin!(self.client.request(request));
+        let connecting = tokio::time::timeout(connect, connection.wait_for_connection_metadata());
+        let early = tokio::select! {
+            biased;
+            answered = &mut called => Some(answered),
+            connected = connecting => match connected {
+                Ok(_) => None,
+                Err(_) => return Err(OutboundError::Timeout(Phase::Connect, connect)),
+            },
+        };
+        let first_byte = answer(timeouts.first_byte);
+        let answered = match early {
+            Some(answered) => answered,
+            None => tokio::time::timeout(first_byte, called)
+                .await
+                .map_err(|_| OutboundError::Timeout(Phase::FirstByte, first_byte))?,
+        };
+        let response = answered.map_err(|error| failure(&name, &error))?;
+        let status = response.status();
+        // Nobody asked for another protocol.
+        if status.is_informational() {
+            return Err(OutboundError::Protocol(format!("{name} answered {status}")));
+        }
+        let (idle, max) = (answer(timeouts.between_bytes), self.config.response_bytes_max);
+        Ok(response.map(|body| AnswerBody::new(body, max, idle)))
+    }
+
+    fn check(&self, uri: &Uri) -> Result<Server, OutboundError> {
+        let server = Server::of(uri).ok_or_else(|| OutboundError::NotAbsolute(uri.clone()))?;
+        if !self.config.hosts.iter().any(|granted| granted.is(&server)) {
+            return Err(OutboundError::Denied { server: server.to_string() });
+        }
+        // An address needs no resolver, which is who would check it.
+        match server.address() {
+            Some(address) if !may_reach(&self.config.networks, address) => {
+                Err(OutboundError::Prohibited { server: server.to_string(), address })
+            }
+            _ => Ok(server),
+        }
+    }
+}
+
+/// Whether an address is anyone's, or granted.
+fn may_reach(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    is_public(address) || networks.iter().any(|network| network.contains(&address))
+}
+
+/// What went wrong, as far as the layers below tell.
+fn failure(server: &str, error: &hyper_util::client::legacy::Error) -> OutboundError {
+    let server = server.to_owned();
+    let mut text = String::new();
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<ResolveError>() {
+            return match error {
+                ResolveError::Prohibited(address) => {
+                    OutboundError::Prohibited { server, address: *address }
+                }
+                ResolveError::NotFound(why) => OutboundError::Unresolved(server, why.clone()),
+            };
+        }
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return OutboundError::Tls(server, error.to_string());
+        }
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => return OutboundError::Refused(server),
+                std::io::ErrorKind::TimedOut => {
+                    return OutboundError::Timeout(Phase::Connect, CONNECT_TIMEOUT);
+                }
+                _ => {}
+            }
+            if let Some(error) = io.get_ref().and_then(|own| own.downcast_ref::<rustls::Error>()) {
+                return OutboundError::Tls(server, error.to_string());
+            }
+        }
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&part);
+        }
+        source = error.source();
+    }
+    OutboundError::Protocol(format!("{server} could not be called: {text}"))
+}

@@ -1,0 +1,400 @@
+//! Guests that speak HTTP: they take a request while it comes and answer while
+//! they write.
+//!
+//! The guest runs in a task of its own, and so goes on when its response's
+//! head is there. The task ends with the body: whoever drops that before its
+//! end, because the client has gone, ends the sandbox.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    task::AbortHandle,
+};
+use wasmtime::Store;
+use wasmtime_wasi_http::{
+    Error, WasiBody, WasiHttpView as _,
+    p2::bindings::{ProxyPre, http::types::Scheme},
+    p3::{Request as RequestP3, bindings::ServicePre},
+};
+
+use super::{
+    Function, Invocation, InvokeError, component::Guest, host::State, invoke::new_store,
+    proxy_event,
+};
+use crate::telemetry::InvocationLog;
+
+/// What the event's `requestContext` would say, as JSON.
+pub const REQUEST_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-request-context");
+
+/// What the context object would say, as JSON.
+pub const LAMBDA_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-lambda-context");
+
+/// Header lines that an answer may have.
+const HEADERS_MAX: usize = 1000;
+
+/// An HTTP request for a function.
+pub struct HttpInvocation<B> {
+    /// The request, with an absolute URI.
+    pub request: Request<B>,
+    /// The invocation's id, a UUID.
+    pub request_id: String,
+    /// The id that its log lines carry, which is the client's request's.
+    pub log_id: String,
+}
+
+/// The head of a guest's answer, or the error code that it answered.
+type Head = Result<Response<WasiBody>, String>;
+
+/// The body of a guest's answer, which it is still writing.
+pub struct GuestBody {
+    body: WasiBody,
+    outcome: oneshot::Receiver<Result<(), InvokeError>>,
+    // None once the guest may go on by itself.
+    task: Option<EndOnDrop>,
+    // What is left of the length that the head declares.
+    left: Option<u64>,
+    declared: u64,
+    ended: bool,
+}
+
+struct EndOnDrop(Option<AbortHandle>);
+
+impl EndOnDrop {
+    /// Lets it go on: its answer does not wait for what it still does.
+    fn release(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+impl Function {
+    /// Runs the function once in a sandbox of its own, hands it a request and
+    /// gives the head of its answer with a body that is still to come. The
+    /// function's time counts to the body's end. Dropping the future or the
+    /// body ends the sandbox.
+    ///
+    /// # Errors
+    /// [`InvokeError`], as far as it is known when the head should be there.
+    pub async fn handle<B>(
+        &self,
+        invocation: HttpInvocation<B>,
+    ) -> Result<Response<GuestBody>, InvokeError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error,
+    {
+        let reserved = self.reserve_owned()?;
+        // The pool is never closed.
+        let slot = Arc::clone(&self.pool).acquire_owned().await.ok();
+        let HttpInvocation { request, request_id, log_id } = invocation;
+        let (mut parts, body) = request.into_parts();
+        self.describe(&mut parts, &request_id);
+        let broken = |error: B::Error| Error::InternalError(Some(error.to_string()));
+        let request = Request::from_parts(parts, body.map_err(broken).boxed_unsync());
+        let log = InvocationLog::new(&self.name, &log_id, self.config.log_bytes_max);
+        let (head, answered) = oneshot::channel();
+        let (ended, outcome) = oneshot::channel();
+        let run = Run {
+            code: Arc::clone(&self.code),
+            state: self.state(log),
+            memory_mb: self.config.memory_mb,
+            timeout: self.config.timeout,
+            permits: (reserved, slot),
+        };
+        let task = EndOnDrop(Some(tokio::spawn(run.run(request, head, ended)).abort_handle()));
+        match answered.await {
+            Ok(Ok(response)) => response_of(response, outcome, task),
+            Ok(Err(code)) => Err(InvokeError::Answer(code)),
+            Err(_) => match outcome.await {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) => Err(InvokeError::NoAnswer),
+                Err(_) => Err(InvokeError::Trap("the sandbox was ended".to_owned())),
+            },
+        }
+    }
+
+    /// The same for whoever has an event and wants a result: a proxy event
+    /// becomes the request, the answer a proxy response.
+    pub(super) async fn handle_event(&self, invocation: Invocation) -> Result<String, InvokeError> {
+        let Invocation { event, request_id, log_id } = invocation;
+        let (request, format) = proxy_event::request(&event).map_err(InvokeError::Event)?;
+        drop(event);
+        let request = request.map(http_body_util::Full::new);
+        let response = self.handle(HttpInvocation { request, request_id, log_id }).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.whole(self.config.response_bytes_max).await?;
+        Ok(proxy_event::answer(format, &parts, &body))
+    }
+
+    /// Adds what the context object of other functions says.
+    fn describe(&self, parts: &mut Parts, request_id: &str) {
+        let context = self.context(request_id);
+        let trace_id = parts.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
+        let text = json!({
+            "request_id": context.request_id,
+            "deadline": context.deadline_ms,
+            "invoked_function_arn": context.invoked_function_arn,
+            "xray_trace_id": trace_id,
+            "env_config": {
+                "function_name": context.function_name,
+                "memory": context.memory_limit_mb,
+                "version": context.function_version,
+            },
+        });
+        parts.headers.remove(LAMBDA_CONTEXT);
+        if let Ok(value) = HeaderValue::from_str(&proxy_event::ascii(&text)) {
+            parts.headers.insert(LAMBDA_CONTEXT, value);
+        }
+    }
+}
+
+/// One run of a guest.
+struct Run {
+    code: Arc<super::Code>,
+    state: State,
+    memory_mb: u32,
+    timeout: Duration,
+    permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+}
+
+impl Run {
+    async fn run(
+        self,
+        request: Request<WasiBody>,
+        head: oneshot::Sender<Head>,
+        ended: oneshot::Sender<Result<(), InvokeError>>,
+    ) {
+        let Self { code, state, memory_mb, timeout, permits } = self;
+        let mut store = new_store(&code.guest, state);
+        let served = async {
+            match &code.guest {
+                Guest::HttpP2(pre) => serve_p2(pre, &mut store, request, head).await,
+                Guest::HttpP3(pre) => serve_p3(pre, &mut store, request, head).await,
+                _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
+            }
+        };
+        let outcome = match tokio::time::timeout(timeout, served).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
+            Err(_) => Err(InvokeError::Timeout(timeout)),
+        };
+        // Told before the store is dropped, and with it the other end of a
+        // body: that end would look like the end of the body.
+        let _ = ended.send(outcome);
+        drop(store);
+        drop(permits);
+    }
+}
+
+async fn serve_p2(
+    pre: &ProxyPre<State>,
+    store: &mut Store<State>,
+    request: Request<WasiBody>,
+    head: oneshot::Sender<Head>,
+) -> wasmtime::Result<()> {
+    let scheme = match request.uri().scheme_str() {
+        Some("https") => Scheme::Https,
+        _ => Scheme::Http,
+    };
+    let mut view = store.data_mut().http();
+    let request = view.new_incoming_request(scheme, request)?;
+    let out = view.new_response_outparam_from_callback(move |answer| {
+        let _ = head.send(answer.map_err(|code| format!("{code:?}")));
+    })?;
+    let proxy = pre.instantiate_async(&mut *store).await?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await
+}
+
+async fn serve_p3(
+    pre: &ServicePre<State>,
+    store: &mut Store<State>,
+    request: Request<WasiBody>,
+    head: oneshot::Sender<Head>,
+) -> wasmtime::Result<()> {
+    let service = pre.instantiate_async(&mut *store).await?;
+    let served = store.run_concurrent(async move |accessor| -> wasmtime::Result<()> {
+        let (request, sent) = accessor.with(|mut store| {
+            let (request, sent) = RequestP3::from_http(store.get().http().hooks, request);
+            let sent: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> = Box::pin(sent);
+            (request, sent)
+        });
+        match service.handle(accessor, request).await? {
+            Ok(response) => {
+                let response = accessor.with(|mut store| response.into_http(&mut store, sent))?;
+                let _ = head.send(Ok(response));
+            }
+            Err(code) => drop(head.send(Err(format!("{code:?}")))),
+        }
+        // The body, and whatever else the guest has begun.
+        poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+        Ok(())
+    });
+    served.await?
+}
+
+fn response_of(
+    response: Response<WasiBody>,
+    outcome: oneshot::Receiver<Result<(), InvokeError>>,
+    task: EndOnDrop,
+) -> Result<Response<GuestBody>, InvokeError> {
+    let status = response.status();
+    if !(200..600).contains(&status.as_u16()) {
+        let what = format!("its status is {}, not one of 200 to 599", status.as_u16());
+        return Err(InvokeError::Malformed(what));
+    }
+    if response.headers().len() > HEADERS_MAX {
+        let what = format!("it has more than {HEADERS_MAX} header lines");
+        return Err(InvokeError::Malformed(what));
+    }
+    let left = declared_length(response.headers());
+    let task = Some(task);
+    let declared = left.unwrap_or_default();
+    Ok(response.map(|body| {
+        let mut body = GuestBody { body, outcome, task, left, declared, ended: false };
+        if left == Some(0) {
+            body.release();
+        }
+        body
+    }))
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl GuestBody {
+    /// All of it.
+    ///
+    /// # Errors
+    /// Where it is longer than `max`, or the guest failed before its end.
+    pub async fn whole(mut self, max: usize) -> Result<Bytes, InvokeError> {
+        let mut whole = Vec::new();
+        while let Some(frame) = self.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            let size = whole.len() + data.len();
+            if size > max {
+                return Err(InvokeError::ResponseTooLarge { size, max });
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.into())
+    }
+
+    /// Lets the guest write a body that nobody gets, as it has to for an
+    /// answer to HEAD.
+    pub fn discard(mut self) {
+        tokio::spawn(async move { while let Some(Ok(_)) = self.frame().await {} });
+    }
+
+    fn end(&mut self) -> Option<Result<Frame<Bytes>, InvokeError>> {
+        self.ended = true;
+        if let Ok(Err(error)) = self.outcome.try_recv() {
+            return Some(Err(error));
+        }
+        self.release();
+        None
+    }
+
+    fn too_short(&self) -> InvokeError {
+        let sent = self.declared - self.left.unwrap_or_default();
+        InvokeError::Malformed(format!("its body has {sent} of {} bytes", self.declared))
+    }
+
+    fn release(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.release();
+        }
+    }
+
+    fn fail(&mut self, error: InvokeError) -> Option<Result<Frame<Bytes>, InvokeError>> {
+        self.ended = true;
+        self.task = None;
+        Some(Err(error))
+    }
+
+    fn take(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, Error>>,
+    ) -> Option<Result<Frame<Bytes>, InvokeError>> {
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                // The reason, where there is one behind it.
+                let failed = self.outcome.try_recv().ok().and_then(Result::err);
+                let error = failed.unwrap_or_else(|| match self.left {
+                    Some(1..) => self.too_short(),
+                    _ => InvokeError::Malformed(error.to_string()),
+                });
+                return self.fail(error);
+            }
+            None => {
+                return match self.left {
+                    Some(1..) => match self.end() {
+                        Some(error) => Some(error),
+                        None => self.fail(self.too_short()),
+                    },
+                    _ => self.end(),
+                };
+            }
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        match self.left.map(|left| left.checked_sub(length)) {
+            None => {}
+            Some(Some(left)) => {
+                self.left = Some(left);
+                // Whoever knows the length does not ask for more.
+                if left == 0 {
+                    self.release();
+                }
+            }
+            Some(None) => {
+                let what = format!("its body is longer than the declared {}", self.declared);
+                return self.fail(InvokeError::Malformed(what));
+            }
+        }
+        Some(Ok(frame))
+    }
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = InvokeError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, InvokeError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        frame.map(|frame| self.take(frame))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

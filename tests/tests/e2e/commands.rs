@@ -1,0 +1,81 @@
+//! Commands, and core modules of WASI preview 1.
+
+use mayfly_tests::{Answer, Gateway, Project, fixture};
+use serde_json::json;
+
+fn gateway(kind: &str, function: &str) -> Gateway {
+    let config = format!("kind = {kind:?}\n[function.tool]\n{function}\n");
+    Project::with_config(&config).with_handler("tool", &fixture("command")).serve()
+}
+
+#[test]
+fn a_command_answers_on_standard_output() {
+    for kind in ["http", "rest"] {
+        let gateway = gateway(kind, "environment = { MODE = \"m\", PATH_INFO = \"granted\" }");
+        let answer = Answer::of(gateway.request("POST", "/tool").body("the body"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "the body"), "{}", gateway.log());
+        let environment = gateway.get("/tool/x%20y?do=environment").json();
+        assert_eq!(environment["arguments"], json!(["tool"]));
+        let variables = &environment["environment"];
+        for (name, value) in [
+            ("MODE", "m"),
+            // What is granted wins.
+            ("PATH_INFO", "granted"),
+            ("REQUEST_METHOD", "GET"),
+            ("QUERY_STRING", "do=environment"),
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+            ("REMOTE_ADDR", "127.0.0.1"),
+        ] {
+            assert_eq!(variables[name], value, "{kind} {name}: {variables}");
+        }
+        let request = gateway.request("PATCH", "/tool?do=cgi").header("x-mode", "fast");
+        let answer = Answer::of(request.header("proxy", "http://evil.example"));
+        assert_eq!((answer.status, answer.text().as_str()), (201, "PATCH granted fast"));
+        assert_eq!(answer.header("content-type"), Some("text/plain"));
+    }
+}
+
+#[test]
+fn a_command_that_fails_is_a_function_error() {
+    for (kind, status) in [("http", 500), ("rest", 502)] {
+        let gateway = gateway(kind, "timeout_ms = 700\nresponse_bytes_max = 100000");
+        for (query, why) in [
+            ("do=exit&n=3", "exit status 1"),
+            ("do=silent", "standard output is no answer: it is empty"),
+            ("do=text", "it is neither JSON"),
+            ("do=flood&n=1000", "more than response_bytes_max = 100000"),
+            ("do=loop", "task timed out after 0.70 seconds"),
+            ("do=trap", "asked to trap"),
+        ] {
+            assert_eq!(gateway.get(&format!("/tool?{query}")).status, status, "{kind} {query}");
+            gateway.wait_for_log(why);
+        }
+        gateway.wait_for_log("about to fail");
+        assert_eq!(Answer::of(gateway.request("POST", "/tool").body("x")).text(), "x");
+    }
+}
+
+#[test]
+fn a_core_module_is_adapted_and_its_code_kept() {
+    let project = Project::with_config("[function.old]\nenvironment = { MODE = \"m\" }\n")
+        .with_handler("old", &fixture("module"));
+    let gateway = project.serve();
+    let answer = gateway.get("/old/a");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "/old/a m true true"));
+    let cache = gateway.project.path().join(".mayfly/code");
+    let entries = || std::fs::read_dir(&cache).unwrap().count();
+    assert_eq!(entries(), 1);
+    let again = gateway.project.run(&["invoke", "old"]);
+    let text = String::from_utf8(again.stdout).unwrap();
+    assert!(text.contains(r#""body":" m true true""#), "{text}");
+    assert_eq!(entries(), 1);
+}
+
+#[test]
+fn a_command_takes_any_event() {
+    let project = Project::new().with_handler("tool", &fixture("command"));
+    let payload = json!({ "queryStringParameters": { "do": "environment" } }).to_string();
+    let output = project.run(&["invoke", "tool", "--payload", &payload]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("statusCode") && !text.contains("REQUEST_METHOD"), "{text}");
+}

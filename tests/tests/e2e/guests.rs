@@ -1,0 +1,282 @@
+//! Guests that speak HTTP by `wasi:http` 0.2, and what is no guest.
+
+use mayfly_tests::{Answer, Gateway, Project, fixture};
+use serde_json::{Value, json};
+
+fn gateway(kind: &str, function: &str) -> Gateway {
+    let config = format!("kind = {kind:?}\n[function.web]\n{function}\n");
+    Project::with_config(&config).with_handler("web", &fixture("http-guest")).serve()
+}
+
+fn expect_failure(gateway: &Gateway, path: &str, kind: &str) {
+    let answer = gateway.get(path);
+    let expected = match kind {
+        "rest" => (502, json!({ "message": "Internal server error" })),
+        _ => (500, json!({ "message": "Internal Server Error" })),
+    };
+    assert_eq!((answer.status, answer.json()), expected, "{kind} {path}: {}", gateway.log());
+}
+
+fn headers_of(request: &Value, name: &str) -> Vec<String> {
+    let pairs = request["headers"].as_array().expect("pairs").iter();
+    pairs.filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_request_is_the_client_s_own() {
+    for kind in ["http", "rest"] {
+        let gateway = gateway(kind, "memory_mb = 64");
+        let request = gateway
+            .request("PUT", "/web/a%20b/request?x=%2F&y")
+            .header("host", "api.example.com:81")
+            .header("x-two", "1")
+            .header("x-two", "2")
+            .header("x-forwarded-for", "10.0.0.1")
+            .header("x-amzn-request-context", "forged")
+            .header("x-amzn-lambda-context", "forged")
+            .header("x-gone", "1")
+            .header("connection", "x-gone")
+            .body("abc");
+        let answer = Answer::of(request);
+        let request = answer.json();
+        assert_eq!(request["method"], "Method::Put", "{request}");
+        assert_eq!(request["path"], "/web/a%20b/request?x=%2F&y");
+        assert_eq!(request["authority"], "api.example.com:81");
+        assert_eq!(headers_of(&request, "x-two"), ["1", "2"]);
+        assert_eq!(headers_of(&request, "content-length"), ["3"]);
+        assert_eq!(headers_of(&request, "x-forwarded-for"), ["10.0.0.1, 127.0.0.1"]);
+        assert_eq!(
+            headers_of(&request, "x-gone").len() + headers_of(&request, "connection").len(),
+            0
+        );
+        let json_of = |name: &str| -> Value {
+            let values = headers_of(&request, name);
+            assert_eq!(values.len(), 1, "{name}");
+            serde_json::from_str(&values[0]).expect("JSON")
+        };
+        let context = json_of("x-amzn-request-context");
+        let id = answer.header(if kind == "rest" { "x-amzn-requestid" } else { "apigw-requestid" });
+        assert_eq!(context["requestId"].as_str(), id, "{context}");
+        assert_eq!(context["pathParameters"]["proxy"], "a b/request");
+        match kind {
+            "rest" => assert_eq!(context["identity"]["sourceIp"], "127.0.0.1"),
+            _ => assert_eq!(context["http"]["sourceIp"], "127.0.0.1"),
+        }
+        let context = json_of("x-amzn-lambda-context");
+        assert_eq!(context["env_config"]["memory"], 64);
+        assert_eq!(context["request_id"].as_str().unwrap().len(), 36);
+    }
+}
+
+#[test]
+fn its_answer_is_the_response() {
+    for kind in ["http", "rest"] {
+        let gateway = gateway(kind, "environment = { MODE = \"m\" }");
+        for status in [200, 404, 418, 500, 599] {
+            let answer = gateway.get(&format!("/web/status?n={status}"));
+            assert_eq!((answer.status, answer.json()), (status, json!("as asked")));
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+        }
+        let answer = gateway.get("/web/empty");
+        assert_eq!((answer.status, answer.body.len()), (204, 0));
+        let answer = Answer::of(gateway.request("HEAD", "/web/request"));
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        assert_eq!(gateway.get("/web/environment").json(), json!({ "MODE": "m" }));
+        for _ in 0..5 {
+            assert_eq!(gateway.get("/web/count").json(), json!(1));
+        }
+        gateway.get("/web/after");
+        gateway.wait_for_log("still here after the answer");
+    }
+}
+
+#[test]
+fn a_guest_that_speaks_http_and_misbehaves_ends_alone() {
+    for kind in ["http", "rest"] {
+        let gateway = gateway(kind, "timeout_ms = 700\nmemory_mb = 16\nlog_bytes_max = 4000");
+        for path in [
+            "/web/trap",
+            "/web/silent",
+            "/web/error",
+            "/web/loop",
+            "/web/recurse",
+            "/web/allocate?n=50000000",
+            "/web/status?n=101",
+            "/web/status?n=999",
+            "/web/fields",
+            "/web/handles",
+        ] {
+            expect_failure(&gateway, path, kind);
+        }
+        for text in [
+            "asked to trap",
+            "the guest ended without an answer",
+            "LoopDetected",
+            "task timed out after 0.70 seconds",
+            "memory limit of 16 MB exceeded",
+            "its status is 101, not one of 200 to 599",
+        ] {
+            gateway.wait_for_log(text);
+        }
+        assert_eq!(gateway.get("/web/flood?n=10000").json(), json!("flooded"));
+        gateway.wait_for_log("log lines dropped: log_bytes_max = 4000 reached");
+        let refused = gateway.get("/web/invalid-header").json();
+        assert_eq!(refused["name"], "HeaderError::InvalidSyntax", "{refused}");
+        assert_eq!(refused["value"], "HeaderError::InvalidSyntax");
+        assert_eq!(refused["connection"], "HeaderError::Forbidden");
+        assert_eq!(refused["framing"], "HeaderError::Forbidden");
+        assert_eq!(gateway.get("/web/allocate?n=1000000").json(), json!("allocated"));
+        assert!(gateway.get("/web/socket").json().is_string());
+    }
+}
+
+#[test]
+fn others_are_served_while_guests_that_speak_http_loop() {
+    let gateway = gateway("http", "timeout_ms = 10000");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(gateway.get("/web/loop").status, 500));
+        }
+        for _ in 0..20 {
+            assert_eq!(gateway.get("/web/count").json(), json!(1));
+        }
+    });
+}
+
+#[test]
+fn a_late_guest_that_speaks_http_is_a_late_integration() {
+    let config = "[function.web]\ntimeout_ms = 20000\n[[route]]\nroute = \"GET /{way}\"\nfunction = \"web\"\ntimeout_ms = 200\n";
+    let gateway = Project::with_config(config).with_handler("web", &fixture("http-guest")).serve();
+    let answer = gateway.get("/loop");
+    assert_eq!(
+        (answer.status, answer.json()),
+        (504, json!({ "message": "Endpoint request timed out" }))
+    );
+}
+
+#[test]
+fn whoever_has_an_event_gets_a_result() {
+    let project = Project::new().with_handler("web", &fixture("http-guest"));
+    let invoke = |payload: &Value| {
+        let output = project.run(&["invoke", "web", "--payload", &payload.to_string()]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text:?}"));
+        (output.status.success(), value)
+    };
+    let v2 = json!({
+        "version": "2.0", "rawPath": "/web/request", "rawQueryString": "a=1",
+        "headers": { "x-a": "1" }, "requestContext": { "http": { "method": "GET" }, "domainName": "d" },
+    });
+    let (_, answer) = invoke(&v2);
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    assert_eq!(answer["headers"]["content-type"], "application/json");
+    let request: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&request["path"], &request["authority"]),
+        (&json!("/web/request?a=1"), &json!("d"))
+    );
+    let v1 = json!({ "httpMethod": "POST", "path": "/web/sink", "body": "AAEC", "isBase64Encoded": true });
+    let (_, answer) = invoke(&v1);
+    assert_eq!(
+        (&answer["body"], &answer["isBase64Encoded"]),
+        (&json!("3"), &json!(false)),
+        "{answer}"
+    );
+    let (succeeded, answer) = invoke(&json!({ "key": 1 }));
+    assert!(!succeeded);
+    assert_eq!(answer["errorType"], "Runtime.InvalidEvent");
+    let message = answer["errorMessage"].as_str().unwrap();
+    assert!(message.contains("the event is no proxy event"), "{message}");
+    let long = json!({ "httpMethod": "GET", "path": "/web/stream", "queryStringParameters": { "n": "7000000" } });
+    assert_eq!(invoke(&long).1["errorType"], "Function.ResponseSizeTooLarge");
+}
+
+#[test]
+fn what_the_stage_keeps_is_read_whole() {
+    let config = "kind = \"rest\"\n[stages.prod]\ncache = {}\n[[route]]\nroute = \"GET /{way}\"\nfunction = \"web\"\n[function.web]\nresponse_bytes_max = 1000\n";
+    let gateway = Project::with_config(config).with_handler("web", &fixture("http-guest")).serve();
+    assert_eq!(gateway.get("/count").json(), json!(1));
+    assert_eq!(gateway.get("/stream?n=2000").status, 502);
+    gateway.wait_for_log("response_bytes_max = 1000");
+}
+
+/// A component that exports an interface whose function does nothing.
+fn idle_handler(version: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "wasi:http/types@{version}" (instance $types
+                (export "incoming-request" (type (sub resource)))
+                (export "response-outparam" (type (sub resource)))))
+            (alias export $types "incoming-request" (type $request))
+            (alias export $types "response-outparam" (type $out))
+            (core module $m (func (export "handle") (param i32 i32)))
+            (core instance $i (instantiate $m))
+            (func $handle (param "request" (own $request)) (param "response-out" (own $out))
+                (canon lift (core func $i "handle")))
+            (component $exporting
+                (import "request" (type $request (sub resource)))
+                (import "out" (type $out (sub resource)))
+                (import "handle" (func $handle (param "request" (own $request)) (param "response-out" (own $out))))
+                (export "incoming-request" (type $request))
+                (export "response-outparam" (type $out))
+                (export "handle" (func $handle)))
+            (instance $handler (instantiate $exporting
+                (with "request" (type $request)) (with "out" (type $out)) (with "handle" (func $handle))))
+            (export "wasi:http/incoming-handler@{version}" (instance $handler)))"#
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+#[test]
+fn every_0_2_of_wasi_http_is_recognised() {
+    let project = Project::new();
+    for (name, version) in [("first", "0.2.0"), ("third", "0.2.3"), ("later", "0.2.99")] {
+        std::fs::write(project.handler_path(name), idle_handler(version)).unwrap();
+    }
+    let gateway = project.serve();
+    for name in ["first", "third", "later"] {
+        expect_failure(&gateway, &format!("/{name}"), "http");
+    }
+    assert_eq!(gateway.log().matches("the guest ended without an answer").count(), 3);
+}
+
+#[test]
+fn what_is_no_guest_is_named_with_the_remedy() {
+    let project = Project::new()
+        .with_handler("wrong", &fixture("wrong-export"))
+        .with_handler("strange", &fixture("strange-import"));
+    let write = |name: &str, text: &str| {
+        let wasm = wat::parse_str(text).expect("WebAssembly");
+        std::fs::write(project.handler_path(name), wasm).unwrap();
+    };
+    write(
+        "candidate",
+        r#"(component (import "wasi:http/types@0.3.0-rc-2026-03-15" (instance (export "f" (func)))))"#,
+    );
+    write(
+        "values",
+        r#"(component (import "wasi:keyvalue/store@0.2.0-draft" (instance (export "f" (func)))) (import "fermyon:spin/llm" (instance (export "f" (func)))))"#,
+    );
+    write("spin", r#"(component (import "fermyon:spin/llm" (instance (export "f" (func)))))"#);
+    write("huge", "(component (core module $m (memory 20000)) (core instance (instantiate $m)))");
+    write("library", r#"(module (func (export "add")))"#);
+    write("browser", r#"(module (import "env" "f" (func)) (func (export "_start")))"#);
+    write("unstable", r#"(module (import "wasi_unstable" "f" (func)) (func (export "_start")))"#);
+    let check = project.run(&["check"]);
+    assert_eq!(check.status.code(), Some(2));
+    let problems = String::from_utf8(check.stderr).unwrap();
+    for expected in [
+        "it exports func greet; expected func handle(event: string, context: context) -> result<string, function-error> of mayfly:lambda/function, wasi:http/incoming-handler@0.2, wasi:http/handler@0.3.0 or wasi:cli/run",
+        "strange.wasm: imports that cannot be served: acme:rocket/engine (hint: compose it with a component that exports acme:rocket",
+        "wasi:http/types@0.3.0-rc-2026-03-15 is a release candidate",
+        "imports that cannot be served: wasi:keyvalue/store@0.2.0-draft, fermyon:spin/llm",
+        "spin.wasm: imports that cannot be served: fermyon:spin/llm (hint: Spin provides it)",
+        "it exports add; expected _start",
+        "it imports from \"env\"",
+        "it imports from \"wasi_unstable\" (hint: that is WASI before preview 1",
+        "which exceeds the limit of 1073741824 bytes (hint: pools.memory_mb_max is the most that a guest may have)",
+        "9 problems found",
+    ] {
+        assert!(problems.contains(expected), "{expected:?} in {problems}");
+    }
+}
