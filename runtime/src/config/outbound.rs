@@ -77,7 +77,9 @@ impl OutboundHost {
         };
         let host = match pattern {
             None => HostPattern::Only(name),
-            Some(true) => HostPattern::Below(name[1..].to_owned()),
+            // Below the root would be anywhere.
+            Some(true) if name.len() > "x.".len() => HostPattern::Below(name[1..].to_owned()),
+            Some(true) => return Err(wrong("has no name behind its star")),
             Some(false) if name == "x" => HostPattern::Any,
             Some(false) => return Err(wrong("has a star that is not a whole label")),
         };

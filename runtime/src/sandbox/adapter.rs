@@ -90,7 +90,7 @@ impl Outline {
         }
         let exports = match &self.exports[..] {
             [] => "nothing".to_owned(),
-            [some @ ..] => some[..some.len().min(10)].join(", "),
+            some => some[..some.len().min(10)].join(", "),
         };
         Err(format!(
             "it exports {exports}; expected _start, as a command of WASI preview 1 has it (hint: give it a main, or build it for wasm32-wasip2)"

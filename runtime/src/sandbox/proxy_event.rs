@@ -298,7 +298,7 @@ mod tests {
         let (parts, ()) = response.expect("a response").into_parts();
         let body = Bytes::from_static(b"text");
         let answer = |format| -> Value {
-            serde_json::from_str(&super::answer(format, &parts, &body)).expect("JSON")
+            serde_json::from_str(&answer(format, &parts, &body)).expect("JSON")
         };
         let v1 = answer(Format::V1);
         assert_eq!(v1["statusCode"], 201);
