@@ -14,8 +14,11 @@ use crate::config::{
     tree::Data,
 };
 
-/// How long the value of an API key is: as in the service.
-const VALUE_CHARS: std::ops::RangeInclusive<usize> = 20..=128;
+/// Characters of an API key's value: API Gateway's.
+const VALUE_CHARS_MAX: usize = 128;
+
+/// Shorter ones the service does not take.
+const VALUE_CHARS_USUAL: usize = 20;
 const NAME_CHARS_MAX: usize = 128;
 
 /// Requests a second and at once that a throttle may allow.
@@ -138,11 +141,18 @@ fn value(table: &Table<'_>, name: Option<Text<'_>>) -> Option<(String, usize)> {
     };
     let length = text.chars().count();
     let valid = |c: char| c.is_ascii_graphic() && !"\"\\,".contains(c);
-    if !VALUE_CHARS.contains(&length) {
-        let (min, max) = (VALUE_CHARS.start(), VALUE_CHARS.end());
-        let message = format!("the value of {called} has {length} characters, not {min} to {max}");
-        table.source.problem(at, message, "use for example 40 random letters and digits");
-    } else if !text.chars().all(valid) {
+    let hint = "use for example 40 random letters and digits";
+    if !(1..=VALUE_CHARS_MAX).contains(&length) {
+        let message =
+            format!("the value of {called} has {length} characters, not 1 to {VALUE_CHARS_MAX}");
+        table.source.problem(at, message, hint);
+    } else if length < VALUE_CHARS_USUAL {
+        let message = format!(
+            "the value of {called} has {length} characters: it is easily guessed, and the service takes no less than {VALUE_CHARS_USUAL}"
+        );
+        table.source.warning(at, message, hint);
+    }
+    if !text.chars().all(valid) {
         let message = format!("the value of {called} has characters that a key cannot have");
         let hint = "use letters, digits and what is visible of ASCII, but no quotes, commas and backslashes";
         table.source.problem(at, message, hint);
