@@ -57,9 +57,12 @@ impl std::fmt::Debug for Client {
 }
 
 impl Clients {
-    /// Lets go of clients that no endpoint of the configuration needs.
+    /// Lets go of clients that no endpoint of the configuration needs; not of the
+    /// one without settings, which fetches the keys of issuers too.
     pub fn retain(&self, config: &Config) {
-        let used: BTreeSet<&TlsConfig> = config.endpoints().map(|http| &http.tls).collect();
+        let plain = TlsConfig::default();
+        let endpoints = config.endpoints().map(|http| &http.tls);
+        let used: BTreeSet<&TlsConfig> = endpoints.chain([&plain]).collect();
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         clients.retain(|tls, _| used.contains(tls));
     }
