@@ -43,11 +43,12 @@ impl Function {
             Some(I32Exit(status)) => Ok(*status),
             None => Err(failure(&mut store, &error, self.config.memory_mb)),
         })?;
+        let max = self.config.response_bytes_max;
+        // That there was no room for all of it may be why it failed.
+        let bytes = output.take().map_err(|size| InvokeError::ResponseTooLarge { size, max })?;
         if status != 0 {
             return Err(InvokeError::Exit(status));
         }
-        let max = self.config.response_bytes_max;
-        let bytes = output.take().map_err(|size| InvokeError::ResponseTooLarge { size, max })?;
         answer(bytes).map_err(InvokeError::Output)
     }
 }

@@ -280,7 +280,8 @@ fn unserved(host: &Host, component: &Component, error: &wasmtime::Error) -> Stri
 fn provider(import: &str) -> String {
     let namespace = import.split(':').next().unwrap_or_default();
     let package = import.split(['/', '@']).next().unwrap_or_default();
-    if interface(import).is_some_and(|(_, version)| version.contains('-')) {
+    // What is provided in another version.
+    if PROVIDED.contains(&package) {
         return format!("{import} is a release candidate: build for WASI 0.2 or 0.3.0");
     }
     match (namespace, package) {

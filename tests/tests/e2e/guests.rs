@@ -274,7 +274,7 @@ fn what_is_no_guest_is_named_with_the_remedy() {
         "it exports add; expected _start",
         "it imports from \"env\"",
         "it imports from \"wasi_unstable\" (hint: that is WASI before preview 1",
-        "which exceeds the limit of 1073741824 bytes (hint: pools.memory_mb_max is the most that a guest may have)",
+        "which exceeds the limit of 0x40000000 bytes (hint: pools.memory_mb_max is the most that a guest may have)",
         "9 problems found",
     ] {
         assert!(problems.contains(expected), "{expected:?} in {problems}");
