@@ -28,6 +28,15 @@ pub struct Context {
 }
 
 impl Context {
+    /// What the caller of the invocation said beside the event, a JSON text;
+    /// none where it said nothing, as API Gateway does, and in tests.
+    pub fn client_context(&self) -> Option<String> {
+        #[cfg(target_family = "wasm")]
+        return crate::wasm::client_context();
+        #[cfg(not(target_family = "wasm"))]
+        None
+    }
+
     /// The time left until the invocation is ended; zero once it has passed.
     ///
     /// ```

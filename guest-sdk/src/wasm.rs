@@ -37,7 +37,11 @@ pub mod __rt {
     }
 }
 
-use __rt::mayfly::lambda::{logging, services};
+use __rt::mayfly::lambda::{invocation, logging, services};
+
+pub fn client_context() -> Option<String> {
+    invocation::client_context()
+}
 
 pub fn log(level: Level, message: &str) {
     let level = match level {

@@ -19,15 +19,16 @@ use crate::{
     cache::StageCache,
     config::{
         ApiKind, AuthorizerConfig, AuthorizerKind, CACHE_BYTES, CACHE_TTL, Config, FunctionName,
-        HttpConfig, IntegrationConfig, IntegrationParameter, KeySource, LambdaAuthorizer,
-        MappedConfig, MappingExpression, PayloadFormat, Place, RouteCacheConfig, RouteConfig,
-        StageConfig, ThrottleConfig, Unauthorized, ValidationConfig,
+        FunctionReference, HttpConfig, IntegrationConfig, IntegrationParameter, KeySource,
+        LambdaAuthorizer, MappedConfig, MappingExpression, PayloadFormat, Place, RouteCacheConfig,
+        RouteConfig, StageConfig, ThrottleConfig, Unauthorized, ValidationConfig,
     },
     integration::{Mock, Mocks, http::Clients, record::Recorder},
     jwt::{
         KeySet,
         remote::{Location, Remote},
     },
+    lambda::{Lambda, LambdaError, Resolved},
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::{Function, hex},
@@ -56,6 +57,8 @@ pub struct Gateway {
     pub api_keys: ApiKeys,
     /// How often all routes together may be called.
     pub account: Option<Bucket>,
+    /// Versions and aliases of functions, and what is invoked later.
+    pub lambda: Arc<Lambda>,
     /// What mocks remember.
     pub mocks: Mocks,
     /// What ends handshakes for names that no domain has; none where no domain
@@ -262,6 +265,7 @@ impl Gateway {
         clients: Arc<Clients>,
         state: Arc<State>,
         user_pools: UserPools,
+        lambda: Arc<Lambda>,
         before: Option<&Self>,
     ) -> Self {
         let mocks = Mocks::new(&config, before.map(|before| &before.mocks));
@@ -337,6 +341,7 @@ impl Gateway {
             router,
             clients,
             state,
+            lambda,
             api_keys,
             account,
             mocks,
@@ -345,6 +350,14 @@ impl Gateway {
             issuers,
             recording,
         }
+    }
+
+    /// The function that a name means, perhaps with a version or alias.
+    ///
+    /// # Errors
+    /// Where there is none, or its code cannot be loaded.
+    pub fn function(&self, reference: &FunctionReference) -> Result<Resolved, LambdaError> {
+        self.lambda.resolve(self, reference)
     }
 
     /// Everything that is wrong with the folder's handlers, by name.

@@ -47,6 +47,8 @@ pub mod services;
 
 pub mod outbound;
 
+pub mod lambda;
+
 pub mod reload;
 
 pub mod admin;

@@ -25,7 +25,8 @@ use crate::{
     config::{self, Config, Overrides, Problem, ServerConfig},
     gateway::{FunctionState, Gateway},
     integration::http::Clients,
-    sandbox::{Code, Function, Sandbox},
+    lambda::Lambda,
+    sandbox::{Code, Function, LATEST, Sandbox},
     services::Services,
     state::State,
     user_pool::UserPools,
@@ -104,11 +105,12 @@ impl Source {
 /// seen.
 pub struct Loader {
     source: Source,
-    sandbox: Sandbox,
+    sandbox: Arc<Sandbox>,
     services: Arc<Services>,
     clients: Arc<Clients>,
     state: Arc<State>,
     user_pools: UserPools,
+    lambda: Arc<Lambda>,
     seen: HashMap<PathBuf, Seen>,
     reported: BTreeSet<String>,
     // What the configuration names as it is now, be it valid or not.
@@ -145,10 +147,11 @@ impl Loader {
     pub fn new(
         source: Source,
         config: Config,
-        sandbox: Sandbox,
+        sandbox: Arc<Sandbox>,
         services: Arc<Services>,
         state: Arc<State>,
         user_pools: UserPools,
+        lambda: Arc<Lambda>,
     ) -> Self {
         Self {
             source,
@@ -157,6 +160,7 @@ impl Loader {
             clients: Arc::default(),
             state,
             user_pools,
+            lambda,
             seen: HashMap::new(),
             reported: BTreeSet::new(),
             files: config.files.clone(),
@@ -253,7 +257,8 @@ impl Loader {
     ) -> Gateway {
         let (clients, state) = (Arc::clone(&self.clients), Arc::clone(&self.state));
         let (config, pools) = (self.config.clone(), self.user_pools.clone());
-        Gateway::new(config, functions, clients, state, pools, before)
+        let lambda = Arc::clone(&self.lambda);
+        Gateway::new(config, functions, clients, state, pools, lambda, before)
     }
 
     /// The folders whose changes matter: those of the configuration, of the
@@ -319,10 +324,7 @@ impl Loader {
             Some(before) if before.code.sha256 == code.sha256 && before.config == *granted => {
                 Arc::clone(before)
             }
-            _ => {
-                let before = before.map(Arc::as_ref);
-                Arc::new(self.sandbox.function(name, code, granted.clone(), before))
-            }
+            _ => Arc::new(self.sandbox.function(name, LATEST, code, granted.clone())),
         };
         FunctionState::Ready { function, stale }
     }
@@ -433,14 +435,18 @@ pub fn names(functions: &BTreeMap<String, FunctionState>) -> BTreeSet<&str> {
     functions.keys().map(String::as_str).collect()
 }
 
-/// Routes whose function has no file.
+/// What names a function that has no file.
 pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Problem> {
-    let routes = config.routes.iter();
-    let named = routes
-        .flat_map(|route| config.functions_of(route).into_iter().map(move |name| (route, name)));
-    named
-        .filter(|(_, name)| !functions.contains(name.as_str()))
-        .map(|(route, name)| {
+    let routes = config.routes.iter().flat_map(|route| {
+        let names = config.functions_of(route).into_iter();
+        names.map(move |name| (format!("the route {}", route.key), name, &route.place))
+    });
+    let others = config.named_functions.iter();
+    let others = others.map(|named| (named.by.clone(), named.name.clone(), &named.place));
+    routes
+        .chain(others)
+        .filter(|(_, name, _)| !functions.contains(name.as_str()))
+        .map(|(by, name, place)| {
             let folder = config.server.handlers.display();
             let closest = functions
                 .iter()
@@ -449,14 +455,16 @@ pub fn unknown_functions(config: &Config, functions: &BTreeSet<&str>) -> Vec<Pro
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let hint = match closest {
                 Some((_, other)) => format!("did you mean {other:?}?"),
-                None => format!("put {name}.wasm into {folder}, or mock the route until there is one"),
+                None if by.starts_with("the route") => {
+                    format!("put {name}.wasm into {folder}, or mock the route until there is one")
+                }
+                None => format!("put {name}.wasm into {folder}"),
             };
             Problem {
-                file: route.place.file.clone(),
-                place: Some((route.place.line, route.place.column)),
+                file: place.file.clone(),
+                place: Some((place.line, place.column)),
                 message: format!(
-                    "the route {} names the function {name:?}, but there is no {name}.wasm in {folder}",
-                    route.key
+                    "{by} names the function {name:?}, but there is no {name}.wasm in {folder}"
                 ),
                 hint: Some(hint),
             }

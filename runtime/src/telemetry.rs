@@ -6,12 +6,13 @@ use std::{
     fmt,
     io::{IsTerminal as _, Write as _},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
@@ -56,6 +57,50 @@ struct InvocationLogShared {
     bytes_max: usize,
     bytes: AtomicUsize,
     full: AtomicBool,
+    lifecycle: Level,
+    tail: Option<Tail>,
+}
+
+/// The end of a log, for who asked for it.
+#[derive(Debug, Clone, Default)]
+pub struct Tail(Arc<TailShared>);
+
+#[derive(Debug, Default)]
+struct TailShared {
+    text: Mutex<String>,
+    ended: Notify,
+}
+
+/// What Lambda's Invoke shows of a log, in bytes.
+const TAIL_BYTES: usize = 4 * 1024;
+
+impl Tail {
+    fn push(&self, line: &str) {
+        let mut tail = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.push_str(line);
+        tail.push('\n');
+        // Once in a while, so that each line is not moved by the next one.
+        if tail.len() > 4 * TAIL_BYTES {
+            let end = last_bytes(&tail).to_owned();
+            *tail = end;
+        }
+    }
+
+    /// The last 4 KB.
+    pub fn text(&self) -> String {
+        last_bytes(&self.0.text.lock().unwrap_or_else(PoisonError::into_inner)).to_owned()
+    }
+
+    /// Waits until nothing more comes: a guest may go on when it has answered.
+    pub async fn ended(&self) {
+        self.0.ended.notified().await;
+    }
+}
+
+fn last_bytes(text: &str) -> &str {
+    let start = text.len().saturating_sub(TAIL_BYTES);
+    let start = (start..=text.len()).find(|&at| text.is_char_boundary(at));
+    &text[start.unwrap_or_default()..]
 }
 
 impl InvocationLog {
@@ -68,7 +113,49 @@ impl InvocationLog {
                 bytes_max,
                 bytes: AtomicUsize::new(0),
                 full: AtomicBool::new(false),
+                lifecycle: Level::DEBUG,
+                tail: None,
             }),
+        }
+    }
+
+    /// The same, with the level of START, END and REPORT, and with who gets
+    /// the end of it.
+    #[must_use]
+    pub fn with_lifecycle(mut self, level: Level, tail: Option<Tail>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            (shared.lifecycle, shared.tail) = (level, tail);
+        }
+        self
+    }
+
+    /// Whether anyone reads the lines of [`Self::lifecycle`].
+    pub fn tells_lifecycle(&self) -> bool {
+        let is_logged = match self.shared.lifecycle {
+            Level::INFO => tracing::enabled!(Level::INFO),
+            _ => tracing::enabled!(Level::DEBUG),
+        };
+        is_logged || self.shared.tail.is_some()
+    }
+
+    /// Tells who gets the end of it that nothing more comes.
+    pub fn end(&self) {
+        if let Some(tail) = &self.shared.tail {
+            tail.0.ended.notify_one();
+        }
+    }
+
+    /// Writes a line of Lambda's own, with the processor's time where it tells
+    /// what was used.
+    pub fn lifecycle(&self, text: &str, cpu: Option<Duration>) {
+        let InvocationLogShared { function, request_id, .. } = &*self.shared;
+        if let Some(tail) = &self.shared.tail {
+            tail.push(text);
+        }
+        let cpu_ms = cpu.map(|cpu| (cpu.as_secs_f64() * 1e5).round() / 100.0);
+        match self.shared.lifecycle {
+            Level::INFO => tracing::info!(function, request_id, cpu_ms, "{text}"),
+            _ => tracing::debug!(function, request_id, cpu_ms, "{text}"),
         }
     }
 
@@ -87,6 +174,9 @@ impl InvocationLog {
                 );
             }
             return;
+        }
+        if let Some(tail) = &shared.tail {
+            tail.push(text);
         }
         let text = Printable(text);
         match level {
@@ -219,6 +309,17 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(Printable("a\u{1b}[31mb\rc").to_string(), "a\\u{1b}[31mb\\rc");
+    }
+
+    #[test]
+    fn a_tail_has_the_last_4_kb_in_whole_characters() {
+        let tail = Tail::default();
+        for _ in 0..3000 {
+            tail.push("1\u{20ac}2");
+        }
+        let text = tail.text();
+        assert!((TAIL_BYTES - 3..=TAIL_BYTES).contains(&text.len()), "{}", text.len());
+        assert!(text.ends_with("1\u{20ac}2\n1\u{20ac}2\n"));
     }
 
     #[test]

@@ -249,6 +249,31 @@ impl Gateway {
         self.child.id()
     }
 
+    /// Ends the process at once, as if the machine had gone, and gives its
+    /// folder back with all that it had logged.
+    pub fn kill(mut self) -> (Project, String) {
+        self.child.kill().expect("a child");
+        self.child.wait().expect("a child");
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        let log = self.log();
+        (std::mem::take(&mut self.project), log)
+    }
+
+    /// Ends the process in order, and does the same.
+    pub fn stop(mut self) -> (Project, String) {
+        self.signal("TERM");
+        self.wait_for_end();
+        self.kill()
+    }
+
+    /// A call of Lambda's API.
+    pub fn lambda(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().expect("a method");
+        client().request(method, format!("http://{}{path}", self.admin))
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")

@@ -4,10 +4,13 @@
 //! It answers only what is addressed to this machine by name or address, so
 //! that no page in a browser can reach it under a name of its own.
 
+mod lambda;
+
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,6 +37,10 @@ use crate::{
 /// Admin connections at once.
 const CONNECTIONS_MAX: usize = 64;
 
+/// A client that is slower with a request's head is cut off; so is an idle
+/// connection.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Serves until `stop` turns true.
 pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     let local = listener.local_addr().ok();
@@ -45,17 +52,18 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Re
         };
         let (Ok((stream, _)), Ok(permit)) = (accepted, Arc::clone(&permits).try_acquire_owned())
         else {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
                 let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(answer(&shared, local, &request).await) }
+                async move { Ok::<_, Infallible>(answer(&shared, local, request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_READ_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "admin connection ended");
@@ -65,17 +73,20 @@ pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Re
     }
 }
 
-async fn answer<B>(
+async fn answer(
     shared: &Shared,
     local: Option<SocketAddr>,
-    request: &Request<B>,
+    request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let message = |status: StatusCode, text: &str| response(status, &json!({ "message": text }));
-    if !addressed_to_us(local, request) {
+    if !addressed_to_us(local, &request) {
         return message(
             StatusCode::FORBIDDEN,
             "the admin API answers only requests to this machine's own address, and none of other origins",
         );
+    }
+    if lambda::serves(request.uri().path()) {
+        return lambda::answer(shared, request).await;
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/health") => response(StatusCode::OK, &health(shared)),
@@ -104,7 +115,7 @@ async fn answer<B>(
         (method, path) => match user_pool(shared, path) {
             None => message(
                 StatusCode::NOT_FOUND,
-                "there are GET /health, GET /usage and POST /mocks/reset",
+                "there are GET /health, GET /usage, POST /mocks/reset and Lambda's API below /2015-03-31",
             ),
             Some(document) if matches!(*method, Method::GET | Method::HEAD) => {
                 response(StatusCode::OK, &document)

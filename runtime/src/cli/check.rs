@@ -5,6 +5,7 @@ use std::{io::Write as _, sync::Arc};
 use super::{ConfigArguments, Failure, print_warnings};
 use crate::{
     config::Problem,
+    lambda::Lambda,
     reload::{Loader, names, unknown_functions},
     sandbox::Sandbox,
     services::Services,
@@ -30,7 +31,9 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     let handlers = config.server.handlers.clone();
     let state = Arc::new(State::open(scratch.path())?);
     let pools = UserPools::default();
-    let mut loader = Loader::new(source, config.clone(), sandbox, services, state, pools);
+    let sandbox = Arc::new(sandbox);
+    let lambda = Arc::new(Lambda::open(scratch.path(), Arc::clone(&sandbox))?);
+    let mut loader = Loader::new(source, config.clone(), sandbox, services, state, pools, lambda);
     let functions = loader.functions(&config);
     problems.extend(unknown_functions(&config, &names(&functions)));
     for state in functions.values() {

@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     config::{Config, Overrides, Problem},
     gateway::Gateway,
+    lambda::Lambda,
     reload::{Loader, Source},
     sandbox::{self, Sandbox},
     services::Services,
@@ -263,9 +264,11 @@ fn load(source: Source) -> Result<Loaded, Failure> {
     services.create_tables(&config.tables)?;
     let Config { server, .. } = &config;
     let sandbox = Sandbox::new(&server.pools, &server.data, Arc::clone(&services))?;
+    let sandbox = Arc::new(sandbox);
     let state = Arc::new(State::of(server)?);
     let user_pools = UserPools::open(&config.server.data, &config.user_pools)?;
-    let mut loader = Loader::new(source, config, sandbox, services, state, user_pools);
+    let lambda = Arc::new(Lambda::open(&config.server.data, Arc::clone(&sandbox))?);
+    let mut loader = Loader::new(source, config, sandbox, services, state, user_pools, lambda);
     let (gateway, problems) = loader.first().map_err(Failure::Problems)?;
     Ok(Loaded { gateway, problems, loader })
 }

@@ -3,10 +3,11 @@
 use std::{
     io::{IsTerminal as _, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{ConfigArguments, Failure, Loaded, load, runtime};
 use crate::{
@@ -44,12 +45,21 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         reload::start(loader, &shared).context("the reloading thread cannot be started")?;
 
         let (stop, stopped) = watch::channel(false);
+        let drain = config.server.pools.drain_timeout;
         let server = Server {
             gateway: Arc::clone(&shared.gateway),
             pools: config.server.pools,
         };
         let admin = tokio::spawn(admin::run(admin, Arc::clone(&shared), stopped.clone()));
+        let background = background(&shared, drain, &stopped);
         let serving = tokio::spawn(server.run(api, stopped));
+        let serving = async {
+            let cut = serving.await;
+            for task in background {
+                task.await?;
+            }
+            cut
+        };
         signals.next().await?;
         tracing::info!("stopping: requests in flight are finished; a second signal ends them");
         stop.send_replace(true);
@@ -64,11 +74,27 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
             }
         }
         admin.abort();
+        shared.gateway.load().lambda.flush_usage().await;
         Ok(())
     });
     // The thread that reloads may hold on to it.
     state.flush();
     outcome
+}
+
+/// What goes on beside requests, until it is told to stop.
+fn background(
+    shared: &Shared,
+    drain: Duration,
+    stopped: &watch::Receiver<bool>,
+) -> [JoinHandle<()>; 3] {
+    let gateway = || Arc::clone(&shared.gateway);
+    let lambda = || Arc::clone(&shared.gateway.load().lambda);
+    [
+        tokio::spawn(lambda().run_queue(gateway(), stopped.clone(), drain)),
+        tokio::spawn(lambda().run_schedules(gateway(), stopped.clone())),
+        tokio::spawn(lambda().write_usage(stopped.clone())),
+    ]
 }
 
 /// The two lines that whoever started us may wait for.

@@ -50,10 +50,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let tls = session(&loaded.gateway, &request);
     let connection = Connection { client: here(0), local: here(port), tls, proxied: None };
     let mut trace = Trace::On(Vec::new());
+    let runtime = runtime()?;
     let started = Instant::now();
     let response =
-        runtime()?.block_on(pipeline::serve(&loaded.gateway, connection, request, &mut trace));
+        runtime.block_on(pipeline::serve(&loaded.gateway, connection, request, &mut trace));
     let latency = started.elapsed();
+    runtime.block_on(loaded.gateway.lambda.flush_usage());
 
     let mut out = std::io::stdout().lock();
     let Trace::On(steps) = trace else { return Ok(()) };

@@ -8,8 +8,10 @@ use time::OffsetDateTime;
 use super::{ConfigArguments, Failure, runtime};
 use crate::{
     config::{Config, Problem},
+    lambda::{FunctionUsage, used},
+    sandbox::Usage,
     state::State,
-    usage_plan::{Usage, usage},
+    usage_plan::{self, usage},
 };
 
 #[derive(clap::Args)]
@@ -20,6 +22,9 @@ pub struct Arguments {
     /// Only this API key, by its name
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// What functions have used instead: invocations, time and memory
+    #[arg(long, conflicts_with_all = ["plan", "key"])]
+    functions: bool,
     /// Prints JSON, as GET /usage of the admin API answers it
     #[arg(long)]
     json: bool,
@@ -29,6 +34,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = config(arguments)?;
+    if arguments.functions {
+        return functions(&config, arguments.json);
+    }
     let state = State::of(&config.server)?;
     let chosen = (arguments.plan.as_deref(), arguments.key.as_deref());
     let today = OffsetDateTime::now_utc().date();
@@ -38,6 +46,57 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         writeln!(out, "{:#}", json!({ "items": usages }))?;
     } else {
         table(&mut out, &usages)?;
+    }
+    Ok(())
+}
+
+/// What functions have used since the data folder began.
+fn functions(config: &Config, as_json: bool) -> Result<(), Failure> {
+    let used = used(&config.server.data)?;
+    let mut out = std::io::stdout().lock();
+    let seconds = |of: &FunctionUsage| format!("{:.3}", of.gigabyte_seconds());
+    if as_json {
+        let items = used.iter().map(|of| {
+            json!({
+                "function": of.function,
+                "invocations": of.usage.invocations,
+                "errors": of.usage.errors,
+                "throttles": of.usage.throttles,
+                "billed_ms": of.usage.billed_ms,
+                "gb_seconds": of.gigabyte_seconds(),
+                "cpu_ms": of.usage.cpu_us as f64 / 1000.0,
+            })
+        });
+        writeln!(out, "{:#}", json!({ "items": items.collect::<Vec<_>>() }))?;
+        return Ok(());
+    }
+    let heads =
+        ["FUNCTION", "INVOCATIONS", "ERRORS", "THROTTLES", "BILLED MS", "GB-SECONDS", "CPU MS"];
+    let mut rows = vec![heads.map(str::to_owned)];
+    rows.extend(used.iter().map(|of| {
+        let Usage { invocations, errors, throttles, billed_ms, cpu_us, .. } = of.usage;
+        let numbers = [invocations, errors, throttles, billed_ms].map(|number| number.to_string());
+        let [invocations, errors, throttles, billed_ms] = numbers;
+        let (name, cpu_ms) = (of.function.clone(), (cpu_us / 1000).to_string());
+        [name, invocations, errors, throttles, billed_ms, seconds(of), cpu_ms]
+    }));
+    print(&mut out, &rows, 1)?;
+    Ok(())
+}
+
+/// Rows in columns, of which those from `right` on are numbers.
+fn print<const N: usize>(
+    out: &mut impl std::io::Write,
+    rows: &[[String; N]],
+    right: usize,
+) -> std::io::Result<()> {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    for row in rows {
+        let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| {
+            if column < right { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  "))?;
     }
     Ok(())
 }
@@ -82,7 +141,7 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
     if unknown.is_empty() { Ok(config) } else { Err(Failure::Problems(unknown)) }
 }
 
-fn table(out: &mut impl std::io::Write, usages: &[Usage]) -> std::io::Result<()> {
+fn table(out: &mut impl std::io::Write, usages: &[usage_plan::Usage]) -> std::io::Result<()> {
     let number = |number: Option<u64>| number.map_or("-".to_owned(), |number| number.to_string());
     let mut rows = vec![["PLAN", "KEY", "PERIOD", "USED", "REMAINING", "LIMIT"].map(str::to_owned)];
     rows.extend(usages.iter().map(|usage| {
@@ -95,14 +154,5 @@ fn table(out: &mut impl std::io::Write, usages: &[Usage]) -> std::io::Result<()>
             number(usage.limit),
         ]
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    for [plan, key, period, used, remaining, limit] in &rows {
-        let [a, b, c, d, e, f] = widths;
-        writeln!(
-            out,
-            "{plan:<a$}  {key:<b$}  {period:<c$}  {used:>d$}  {remaining:>e$}  {limit:>f$}"
-        )?;
-    }
-    Ok(())
+    print(out, &rows, 3)
 }

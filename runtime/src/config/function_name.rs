@@ -1,9 +1,10 @@
 //! The function that a route names: its name, or a name for each stage, with
-//! `${stageVariables.NAME}` in it.
+//! `${stageVariables.NAME}` in it; perhaps with a version or alias behind it.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use super::function_name;
+use super::{function_name, is_qualifier};
+use crate::sandbox::LATEST;
 
 const OPEN: &str = "${stageVariables.";
 
@@ -44,7 +45,11 @@ impl FunctionName {
         }
         pieces.push(Piece::Literal(rest.to_owned()));
         sample.push_str(rest);
-        function_name(&sample)?;
+        let (name, qualifier) = sample.split_once(':').unwrap_or((&sample, LATEST));
+        function_name(name)?;
+        if !is_qualifier(qualifier) {
+            return Err("write NAME:QUALIFIER with a version's number or an alias".to_owned());
+        }
         pieces.retain(|piece| !matches!(piece, Piece::Literal(text) if text.is_empty()));
         Ok(Self(pieces))
     }
@@ -107,7 +112,20 @@ mod tests {
         assert_eq!(name.to_string(), "pets-${stageVariables.alias}");
         let name = FunctionName::parse("pets").expect("a name");
         assert_eq!(name.on_stage(&BTreeMap::new()).as_deref(), Ok("pets"));
-        for wrong in ["", "a b", "${stageVariables.}", "${stageVariables.a", "${a}", "{a}"] {
+        let name = FunctionName::parse("pets:${stageVariables.alias}").expect("a name");
+        assert_eq!(name.on_stage(&variables).as_deref(), Ok("pets:blue"));
+        for wrong in [
+            "",
+            "a b",
+            ":live",
+            "pets:",
+            "pets:a:b",
+            "pets:a b",
+            "${stageVariables.}",
+            "${stageVariables.a",
+            "${a}",
+            "{a}",
+        ] {
             assert!(FunctionName::parse(wrong).is_err(), "{wrong}");
         }
     }

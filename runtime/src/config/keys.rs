@@ -50,6 +50,7 @@ pub static ROOT: Section = Section {
         "table",
         "collection",
         "record",
+        "schedule",
         "route",
     ],
 };
@@ -172,8 +173,24 @@ pub static FUNCTION: Section = Section {
         "payload_bytes_max",
         "response_bytes_max",
         "reserved_concurrency",
+        "async",
     ],
 };
+
+pub static ASYNC: Section = Section {
+    title: "[function.NAME.async]",
+    keys: &[
+        "maximum_retry_attempts",
+        "maximum_event_age_seconds",
+        "retry_delay_ms",
+        "on_success",
+        "on_failure",
+        "dead_letter",
+    ],
+};
+
+pub static SCHEDULE: Section =
+    Section { title: "[[schedule]]", keys: &["name", "schedule", "function", "input", "enabled"] };
 
 pub static FROM_ENVIRONMENT: Section =
     Section { title: "a value of environment", keys: &["from_env"] };
@@ -341,7 +358,9 @@ pub static SECTIONS: &[&Section] = &[
     &LIMITS,
     &POOLS,
     &FUNCTION,
+    &ASYNC,
     &FROM_ENVIRONMENT,
+    &SCHEDULE,
     &TABLE,
     &INDEX,
     &COLLECTION,

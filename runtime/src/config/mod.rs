@@ -13,12 +13,14 @@ mod credential;
 mod domain;
 mod filter;
 mod function_name;
+mod function_reference;
 mod integration;
 mod keys;
 mod mock;
 mod openapi;
 mod outbound;
 mod read;
+mod schedule;
 mod sections;
 mod stage;
 mod state;
@@ -31,6 +33,7 @@ mod usage_plan;
 mod user_pool;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
@@ -53,6 +56,7 @@ pub use credential::CredentialConfig;
 pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
 pub use filter::{RequestFilterConfig, contains};
 pub use function_name::FunctionName;
+pub use function_reference::{FunctionReference, is_qualifier, version_number};
 pub use integration::{
     ContentHandling, GatewayResponseConfig, HttpConfig, IntegrationConfig, IntegrationParameter,
     IntegrationResponseConfig, MappedConfig, MappedTarget, MappingExpression, Passthrough,
@@ -64,6 +68,7 @@ pub use mock::{
     SequenceEnd, id_text,
 };
 pub use outbound::{OutboundConfig, OutboundHost, Server, is_public};
+pub use schedule::{Expression, ScheduleConfig};
 pub use sections::{function_name, load};
 pub use stage::{
     CACHE_BYTES, CACHE_TTL, CacheConfig, CanaryConfig, Invalidation, LoggingLevel,
@@ -148,6 +153,21 @@ pub struct Config {
     pub collections: BTreeMap<String, CollectionConfig>,
     /// `[record]`.
     pub record: Option<RecordConfig>,
+    /// `[[schedule]]`, in the order of the file.
+    pub schedules: Vec<ScheduleConfig>,
+    /// Functions that the file names beside routes.
+    pub named_functions: Vec<NamedFunction>,
+}
+
+/// A function that something other than a route names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedFunction {
+    /// What names it, as a message calls it.
+    pub by: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// What is fixed while the process lives: a reload that changes it is refused.
@@ -352,6 +372,25 @@ pub struct FunctionConfig {
     pub response_bytes_max: usize,
     /// Sandboxes of this function that live at once; none for the pool's bound.
     pub reserved_concurrency: Option<u32>,
+    /// How its asynchronous invocations go.
+    pub asynchronous: AsyncConfig,
+}
+
+/// `[function.NAME.async]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsyncConfig {
+    /// How often an invocation that failed is tried again.
+    pub maximum_retry_attempts: u32,
+    /// How old an event may get before it is given up.
+    pub maximum_event_age: Duration,
+    /// The wait before the first retry; each further one is twice as long.
+    pub retry_delay: Duration,
+    /// The function that is told of success.
+    pub on_success: Option<FunctionReference>,
+    /// The function that is told of failure.
+    pub on_failure: Option<FunctionReference>,
+    /// The function that gets the event itself, where it was given up.
+    pub dead_letter: Option<FunctionReference>,
 }
 
 /// Services that are granted by name; tables are granted each by its own.
@@ -545,7 +584,11 @@ impl Config {
         for stage in self.stages.iter().filter(|(own, _)| served(own)).map(|(_, stage)| stage) {
             let mut add = |variables| {
                 let resolved = called.iter().filter_map(|name| name.on_stage(variables).ok());
-                names.extend(resolved.map(String::from));
+                let name = |whole: Cow<'_, str>| match whole.split_once(':') {
+                    Some((name, _)) => name.to_owned(),
+                    None => whole.into_owned(),
+                };
+                names.extend(resolved.map(name));
             };
             add(&stage.variables);
             if let Some(canary) = &stage.canary {

@@ -22,6 +22,7 @@ mod mock;
 mod models;
 mod record;
 mod routes;
+mod schedules;
 mod server;
 mod state;
 mod tables;
@@ -151,6 +152,8 @@ fn config(
     let tables = tables::tables(root);
     let reader = functions::Reader::new(&pools, root);
     let (function_default, functions) = reader.functions(root);
+    let (schedules, mut named_functions) = schedules::schedules(root);
+    named_functions.extend(reader.named());
     let collections = collections::collections(root);
     let user_pools = user_pools::user_pools(root);
     let theirs = definition.map(|definition| &definition.root);
@@ -216,6 +219,8 @@ fn config(
         user_pools: user_pools.into_iter().filter_map(|(name, pool)| Some((name, pool?))).collect(),
         collections,
         record,
+        schedules,
+        named_functions,
         server: server::server(root, folders, overrides, pools, state),
     }
 }

@@ -23,9 +23,9 @@ pub async fn answer(
 ) -> Result<IntegrationAnswer, IntegrationError> {
     let is_head = invocation.request.method() == Method::HEAD;
     let broken = Arc::new(OnceLock::new());
-    let HttpInvocation { request, request_id, log_id } = invocation;
+    let HttpInvocation { request, context } = invocation;
     let request = request.map(|body| Watched { body, broken: Arc::clone(&broken) });
-    let answered = function.handle(HttpInvocation { request, request_id, log_id }).await;
+    let answered = function.handle(HttpInvocation { request, context }).await;
     let response = answered.map_err(|error| blame(error, &broken))?;
     let (parts, body) = response.into_parts();
     let is_empty =

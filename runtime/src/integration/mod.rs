@@ -7,7 +7,7 @@ pub mod http;
 pub mod mock;
 pub mod record;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, Request, StatusCode};
 
@@ -26,14 +26,14 @@ pub enum IntegrationRequest<'a> {
     /// Invokes a function with an event.
     Function {
         /// The function.
-        function: &'a Function,
+        function: Arc<Function>,
         /// The event and the invocation's id.
         invocation: Invocation,
     },
     /// Hands a function that speaks HTTP the request.
     HttpFunction {
         /// The function.
-        function: &'a Function,
+        function: Arc<Function>,
         /// The request and the invocation's id.
         invocation: Box<HttpInvocation<AnswerBody>>,
         /// Whether the answer's body is given while it comes.
@@ -115,7 +115,7 @@ pub async fn call(
                 Ok(IntegrationAnswer::Payload(function.invoke(invocation).await?))
             }
             IntegrationRequest::HttpFunction { function, invocation, streams } => {
-                function::answer(function, *invocation, streams).await
+                function::answer(&function, *invocation, streams).await
             }
             IntegrationRequest::Echo { payload } => Ok(IntegrationAnswer::Payload(payload)),
             IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,

@@ -13,10 +13,10 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    config::ApiKind,
-    gateway::{FunctionState, Gateway, Route, Target},
+    config::{ApiKind, FunctionReference},
+    gateway::{Gateway, Route, Target},
     integration::AnswerBody,
-    sandbox::{HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT},
+    sandbox::{CallContext, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT},
 };
 
 /// Whether the route passes bodies on as they are: to an endpoint, or to a
@@ -24,15 +24,16 @@ use crate::{
 pub fn passes(gateway: &Gateway, stage: &Stage<'_>, route: &Route) -> bool {
     let Target::Function { name, .. } = &route.target else { return route.streams };
     let name = name.on_stage(&stage.variables).ok();
-    let function = name.and_then(|name| gateway.functions.get(&*name));
+    let reference = name.and_then(|name| FunctionReference::parse(&name).ok());
     route.streams
-        && function
-            .and_then(FunctionState::function)
-            .is_some_and(|function| function.code.speaks_http())
+        && reference.is_some_and(|reference| gateway.lambda.speaks_http(gateway, &reference))
 }
 
 /// The client's request, below the gateway.
-pub fn build(request: &MethodRequest<'_>) -> Result<HttpInvocation<AnswerBody>, GatewayError> {
+pub fn build(
+    request: &MethodRequest<'_>,
+    context: CallContext,
+) -> Result<HttpInvocation<AnswerBody>, GatewayError> {
     let path = match request.kind() {
         // As in events, which have the stage's prefix in HTTP APIs alone.
         ApiKind::Rest if request.exchange.base_path.is_none() => {
@@ -63,11 +64,7 @@ pub fn build(request: &MethodRequest<'_>) -> Result<HttpInvocation<AnswerBody>, 
     *built.method_mut() = request.method.clone();
     *built.uri_mut() = uri;
     *built.headers_mut() = headers;
-    Ok(HttpInvocation {
-        request: built,
-        request_id: request.exchange.id.to_string(),
-        log_id: request.exchange.request_id.clone(),
-    })
+    Ok(HttpInvocation { request: built, context })
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -11,11 +11,15 @@ use super::{
     validation::Validated,
 };
 use crate::{
-    config::{FunctionName, HttpConfig, MappedConfig, MappedTarget, Passthrough},
+    config::{
+        FunctionName, FunctionReference, HttpConfig, LoggingLevel, MappedConfig, MappedTarget,
+        Passthrough,
+    },
     gateway::{FunctionState, Target},
     integration::{AnswerBody, IntegrationRequest},
+    lambda::Resolved,
     mapping::{RequestOverride, Variables},
-    sandbox::{Function, Invocation},
+    sandbox::{CallContext, Invocation},
 };
 
 /// Builds it from the method request.
@@ -30,13 +34,20 @@ pub fn build<'r>(
     match &request.matched.route.target {
         Target::Mock(mock) => Ok(IntegrationRequest::Mock { mock, request }),
         Target::Function { name, .. } => {
-            let function = function(request, name)?;
-            if function.code.speaks_http() {
-                let invocation = Box::new(function_request::build(request)?);
-                let streams = request.streams;
+            let resolved = function(request, name)?;
+            let streams = request.streams;
+            if resolved.function.code.speaks_http() {
+                let Resolved { function, qualifier } = resolved;
+                let context = call_context(request, qualifier);
+                let invocation = Box::new(function_request::build(request, context)?);
                 return Ok(IntegrationRequest::HttpFunction { function, invocation, streams });
             }
-            Ok(invoke(request, function, event::text(request)))
+            if streams {
+                // Its body has not been read: when it came, all versions spoke HTTP.
+                let what = format!("the function {name} was changed while the request came");
+                return Err(GatewayError::Integration(what));
+            }
+            Ok(invoke(request, resolved, event::text(request)))
         }
         Target::Mapped(mapped) => {
             let (body, overrides) = body(request, mapped, trace)?;
@@ -65,15 +76,22 @@ pub fn build<'r>(
 
 pub fn invoke<'r>(
     request: &MethodRequest<'_>,
-    function: &'r Function,
+    resolved: Resolved,
     event: String,
 ) -> IntegrationRequest<'r> {
-    let invocation = Invocation {
-        event,
-        request_id: request.exchange.id.to_string(),
-        log_id: request.exchange.request_id.clone(),
-    };
+    let Resolved { function, qualifier } = resolved;
+    let invocation = Invocation { event, context: call_context(request, qualifier) };
     IntegrationRequest::Function { function, invocation }
+}
+
+fn call_context(request: &MethodRequest<'_>, qualifier: Option<String>) -> CallContext {
+    let exchange = request.exchange;
+    let context = CallContext::new(exchange.id.to_string(), exchange.request_id.clone());
+    let lifecycle = match exchange.stage.logging() {
+        LoggingLevel::Info => tracing::Level::INFO,
+        _ => context.lifecycle,
+    };
+    CallContext { qualifier, lifecycle, ..context }
 }
 
 fn endpoint<'r>(
@@ -91,22 +109,30 @@ fn text(body: Bytes) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
-pub fn function<'r>(
-    request: &'r MethodRequest<'_>,
+pub fn function(
+    request: &MethodRequest<'_>,
     name: &FunctionName,
-) -> Result<&'r Function, GatewayError> {
+) -> Result<Resolved, GatewayError> {
     let stage = &request.exchange.stage;
     let name = name.on_stage(&stage.variables).map_err(|variable| {
         let what = format!("the function {name} needs the stage variable {variable:?}");
         GatewayError::Integration(format!("{what}, which the stage {:?} has not", stage.name))
     })?;
     let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
-    match request.gateway.functions.get(&*name) {
-        Some(FunctionState::Ready { function, .. }) => Ok(function),
-        Some(FunctionState::Failed { reason }) => Err(failed(format!("is not loaded: {reason}"))),
+    // A stage variable's value may be anything.
+    let reference = FunctionReference::parse(&name)
+        .map_err(|hint| failed(format!("has no such name: {hint}")))?;
+    match request.gateway.functions.get(&reference.name) {
+        Some(FunctionState::Failed { reason }) if reference.qualifier.is_none() => {
+            Err(failed(format!("is not loaded: {reason}")))
+        }
+        Some(_) => {
+            let resolved = request.gateway.function(&reference);
+            resolved.map_err(|error| failed(format!("cannot be invoked: {}", error.message)))
+        }
         None => {
             let folder = request.gateway.config.server.handlers.display();
-            Err(failed(format!("has no file {name}.wasm in {folder}")))
+            Err(failed(format!("has no file {}.wasm in {folder}", reference.name)))
         }
     }
 }

@@ -17,7 +17,6 @@ use super::{
     proxy_event,
     stdio::Kept,
 };
-use crate::telemetry::InvocationLog;
 
 /// Header lines that an answer in CGI's form may have.
 const HEADERS_MAX: usize = 1000;
@@ -27,7 +26,7 @@ impl Function {
     pub(super) async fn command(
         &self,
         invocation: Invocation,
-        log: InvocationLog,
+        state: State,
     ) -> Result<String, InvokeError> {
         let output = Kept::new(self.config.response_bytes_max);
         let variables = variables(&invocation.event);
@@ -36,8 +35,7 @@ impl Function {
             input: Bytes::from(invocation.event),
             output: output.clone(),
         };
-        let state = self.state(log).with_stdio(stdio, variables);
-        let mut store = new_store(&self.code.guest, state);
+        let mut store = new_store(&self.code.guest, state.with_stdio(stdio, variables));
         let ended = run(&self.code.guest, &mut store).await;
         let status = ended.or_else(|error| match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(status)) => Ok(*status),

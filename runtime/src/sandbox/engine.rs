@@ -1,6 +1,9 @@
 //! The engine's settings, each with its reason.
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
 
 use crate::config::Pools;
 
@@ -82,7 +85,9 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         .async_stack_size(FIBER_STACK_BYTES)
         .wasm_component_model(true)
         .concurrency_support(concurrency == Concurrency::Async)
-        // Frames of a trap carry function names, and lines where there is DWARF.
+        // Frames of a trap carry function names, and lines where there is DWARF,
+        // whatever the environment says.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));
     Engine::new(&config)
 }

@@ -14,10 +14,12 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
     bindings::mayfly::lambda::{
+        invocation,
         logging::{self, Level},
         services, types,
     },
     engine::Concurrency,
+    meter::Meter,
     outgoing::Outgoing,
     stdio::{Kept, LogLines, Output},
 };
@@ -34,6 +36,7 @@ pub struct State {
     log: InvocationLog,
     services: Arc<Services>,
     grants: Grants,
+    client_context: Option<String>,
     environment: Vec<(String, String)>,
     // Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
@@ -67,6 +70,7 @@ impl State {
         services: Arc<Services>,
         outbound: Option<Arc<Outbound>>,
         log: InvocationLog,
+        meter: Arc<Meter>,
     ) -> Self {
         let environment = config
             .environment
@@ -78,17 +82,23 @@ impl State {
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
-            limits: Limits::new(config.memory_mb as usize * 1024 * 1024),
+            limits: Limits::new(config.memory_mb as usize * 1024 * 1024, meter),
             outgoing: Outgoing::new(outbound, log.clone()),
             log,
             services,
             grants: Grants::of(config),
+            client_context: None,
             environment,
             wasi: None,
             stdio: None,
             http,
             table,
         }
+    }
+
+    /// The same with what the caller said beside the event.
+    pub fn with_client_context(self, client_context: Option<String>) -> Self {
+        Self { client_context, ..self }
     }
 
     /// The same for a command, which sees these variables beside those that
@@ -119,6 +129,7 @@ pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wa
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
+    invocation::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     services::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -126,6 +137,12 @@ pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wa
 }
 
 impl types::Host for State {}
+
+impl invocation::Host for State {
+    async fn client_context(&mut self) -> Option<String> {
+        self.client_context.clone()
+    }
+}
 
 impl logging::Host for State {
     async fn log(&mut self, level: Level, message: String) {
@@ -191,6 +208,7 @@ impl WasiHttpView for State {
 /// One limiter for all that a store may hold. Memories and tables count
 /// together: a component may have several of both.
 pub struct Limits {
+    meter: Arc<Meter>,
     memory_bytes_max: usize,
     memory_bytes: usize,
     table_elements: usize,
@@ -198,8 +216,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn new(memory_bytes_max: usize) -> Self {
-        Self { memory_bytes_max, memory_bytes: 0, table_elements: 0, exceeded: false }
+    fn new(memory_bytes_max: usize, meter: Arc<Meter>) -> Self {
+        Self { meter, memory_bytes_max, memory_bytes: 0, table_elements: 0, exceeded: false }
     }
 
     /// Whether the guest asked for more memory than it may have.
@@ -234,6 +252,7 @@ impl ResourceLimiter for Limits {
     ) -> wasmtime::Result<bool> {
         let allowed = grow(&mut self.memory_bytes, current, desired, self.memory_bytes_max);
         self.exceeded |= !allowed;
+        self.meter.memory(self.memory_bytes);
         Ok(allowed)
     }
 
@@ -265,7 +284,7 @@ mod tests {
 
     #[test]
     fn several_memories_share_one_limit() {
-        let mut limits = Limits::new(100);
+        let mut limits = Limits::new(100, Arc::default());
         assert!(limits.memory_growing(0, 60, None).expect("an answer"));
         assert!(limits.memory_growing(0, 40, None).expect("an answer"));
         assert!(!limits.exceeded());

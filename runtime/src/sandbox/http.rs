@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     task::AbortHandle,
@@ -30,10 +30,9 @@ use wasmtime_wasi_http::{
 };
 
 use super::{
-    Function, Invocation, InvokeError, component::Guest, host::State, invoke::new_store,
-    proxy_event,
+    CallContext, Function, Invocation, InvokeError, component::Guest, host::State,
+    invoke::new_store, meter::Metered, proxy_event,
 };
-use crate::telemetry::InvocationLog;
 
 /// What the event's `requestContext` would say, as JSON.
 pub const REQUEST_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-request-context");
@@ -48,10 +47,8 @@ const HEADERS_MAX: usize = 1000;
 pub struct HttpInvocation<B> {
     /// The request, with an absolute URI.
     pub request: Request<B>,
-    /// The invocation's id, a UUID.
-    pub request_id: String,
-    /// The id that its log lines carry, which is the client's request's.
-    pub log_id: String,
+    /// What is said of it besides.
+    pub context: CallContext,
 }
 
 /// The head of a guest's answer, or the error code that it answered.
@@ -102,23 +99,25 @@ impl Function {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error,
     {
-        let reserved = self.reserve_owned()?;
+        let running = self.begin()?;
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_owned().await.ok();
-        let HttpInvocation { request, request_id, log_id } = invocation;
+        let HttpInvocation { request, context } = invocation;
         let (mut parts, body) = request.into_parts();
-        self.describe(&mut parts, &request_id);
+        self.describe(&mut parts, &context);
         let broken = |error: B::Error| Error::InternalError(Some(error.to_string()));
         let request = Request::from_parts(parts, body.map_err(broken).boxed_unsync());
-        let log = InvocationLog::new(&self.name, &log_id, self.config.log_bytes_max);
+        let log = self.log(&context);
+        let metered = Metered::start(self, &context, log.clone(), running);
         let (head, answered) = oneshot::channel();
         let (ended, outcome) = oneshot::channel();
         let run = Run {
             code: Arc::clone(&self.code),
-            state: self.state(log),
+            state: self.state(log, Arc::clone(metered.meter()), &context),
             memory_mb: self.config.memory_mb,
             timeout: self.config.timeout,
-            permits: (reserved, slot),
+            metered,
+            slot,
         };
         let task = EndOnDrop(Some(tokio::spawn(run.run(request, head, ended)).abort_handle()));
         match answered.await {
@@ -135,25 +134,28 @@ impl Function {
     /// The same for whoever has an event and wants a result: a proxy event
     /// becomes the request, the answer a proxy response.
     pub(super) async fn handle_event(&self, invocation: Invocation) -> Result<String, InvokeError> {
-        let Invocation { event, request_id, log_id } = invocation;
+        let Invocation { event, context } = invocation;
         let (request, format) = proxy_event::request(&event).map_err(InvokeError::Event)?;
         drop(event);
         let request = request.map(http_body_util::Full::new);
-        let response = self.handle(HttpInvocation { request, request_id, log_id }).await?;
+        let response = self.handle(HttpInvocation { request, context }).await?;
         let (parts, body) = response.into_parts();
         let body = body.whole(self.config.response_bytes_max).await?;
         Ok(proxy_event::answer(format, &parts, &body))
     }
 
     /// Adds what the context object of other functions says.
-    fn describe(&self, parts: &mut Parts, request_id: &str) {
-        let context = self.context(request_id);
+    fn describe(&self, parts: &mut Parts, call: &CallContext) {
+        let context = self.context(call);
+        let client_context: Option<Value> =
+            call.client_context.as_ref().and_then(|text| serde_json::from_str(text).ok());
         let trace_id = parts.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
         let text = json!({
             "request_id": context.request_id,
             "deadline": context.deadline_ms,
             "invoked_function_arn": context.invoked_function_arn,
             "xray_trace_id": trace_id,
+            "client_context": client_context,
             "env_config": {
                 "function_name": context.function_name,
                 "memory": context.memory_limit_mb,
@@ -173,7 +175,8 @@ struct Run {
     state: State,
     memory_mb: u32,
     timeout: Duration,
-    permits: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+    metered: Metered,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Run {
@@ -183,7 +186,8 @@ impl Run {
         head: oneshot::Sender<Head>,
         ended: oneshot::Sender<Result<(), InvokeError>>,
     ) {
-        let Self { code, state, memory_mb, timeout, permits } = self;
+        let Self { code, state, memory_mb, timeout, mut metered, slot } = self;
+        let meter = Arc::clone(metered.meter());
         let mut store = new_store(&code.guest, state);
         let served = async {
             match &code.guest {
@@ -192,16 +196,19 @@ impl Run {
                 _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
             }
         };
-        let outcome = match tokio::time::timeout(timeout, served).await {
+        let outcome = match tokio::time::timeout(timeout, meter.measure(served)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
             Err(_) => Err(InvokeError::Timeout(timeout)),
         };
+        metered.end(outcome.as_ref().map(|()| ()));
         // Told before the store is dropped, and with it the other end of a
         // body: that end would look like the end of the body.
         let _ = ended.send(outcome);
         drop(store);
-        drop(permits);
+        // It tells what was taken once all lines of the guest are written.
+        drop(metered);
+        drop(slot);
     }
 }
 

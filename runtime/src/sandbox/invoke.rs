@@ -6,25 +6,65 @@ use std::{
 };
 
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
+use tracing::Level;
 use wasmtime::Store;
 
 use super::{
     Function,
+    account::Running,
     bindings::{Context, FunctionPre},
     component::Guest,
     host::State,
+    meter::{Meter, Metered},
 };
-use crate::telemetry::InvocationLog;
+use crate::{
+    gateway::ACCOUNT_ID,
+    telemetry::{InvocationLog, Tail},
+};
 
 /// What is asked of a function.
 pub struct Invocation {
     /// The event's JSON text.
     pub event: String,
+    /// What is said of it besides.
+    pub context: CallContext,
+}
+
+/// What an invocation has beside its event or request.
+#[derive(Debug, Clone)]
+pub struct CallContext {
     /// The invocation's id, a UUID.
     pub request_id: String,
     /// The id that its log lines carry, which is the client's request's.
     pub log_id: String,
+    /// The version or alias that was asked for, as its ARN names it.
+    pub qualifier: Option<String>,
+    /// What the caller said beside the event, a JSON text.
+    pub client_context: Option<String>,
+    /// The level of the log's START, END and REPORT lines.
+    pub lifecycle: Level,
+    /// Who gets the end of the log.
+    pub tail: Option<Tail>,
+}
+
+impl CallContext {
+    /// That of a client of an API, whose own log lines tell of it.
+    pub fn new(request_id: String, log_id: String) -> Self {
+        Self {
+            request_id,
+            log_id,
+            qualifier: None,
+            client_context: None,
+            lifecycle: Level::DEBUG,
+            tail: None,
+        }
+    }
+
+    /// That of an invocation that only the function's own log tells of.
+    pub fn direct(request_id: String) -> Self {
+        let log_id = request_id.clone();
+        Self { lifecycle: Level::INFO, ..Self::new(request_id, log_id) }
+    }
 }
 
 /// An error that the function itself returned, in Lambda's form.
@@ -146,12 +186,46 @@ impl InvokeError {
     pub fn is_of_function(&self) -> bool {
         !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_))
     }
+
+    /// What is said of it in one line: a trap's backtrace is in the function's
+    /// log already.
+    pub fn line(&self) -> String {
+        match self {
+            Self::Trap(_) => "the function trapped".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The type of an error that is the runtime's, not the function's.
+    pub fn runtime_error_type(&self) -> Option<&'static str> {
+        match self {
+            Self::Trap(_) | Self::Exit(_) => Some("Runtime.ExitError"),
+            Self::Memory(_) => Some("Runtime.OutOfMemory"),
+            Self::ResponseTooLarge { .. } => Some("Function.ResponseSizeTooLarge"),
+            Self::NoAnswer | Self::Answer(_) | Self::Malformed(_) | Self::Output(_) => {
+                Some("Runtime.MalformedResponse")
+            }
+            Self::Event(_) => Some("Runtime.InvalidEvent"),
+            Self::Function(_)
+            | Self::Timeout(_)
+            | Self::PayloadTooLarge { .. }
+            | Self::Throttled(_) => None,
+        }
+    }
+}
+
+/// The region that ARNs name.
+pub const REGION: &str = "us-east-1";
+
+/// A function's ARN by its name, with API Gateway's stand-in account.
+pub fn arn(function: &str) -> String {
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{function}")
 }
 
 impl Function {
     /// The function's ARN, with API Gateway's stand-in account.
     pub fn arn(&self) -> String {
-        format!("arn:aws:lambda:us-east-1:000000000000:function:{}", self.name)
+        arn(&self.name)
     }
 
     /// Runs the function once in a sandbox of its own and returns the JSON
@@ -168,13 +242,21 @@ impl Function {
         if self.code.speaks_http() {
             return self.handle_event(invocation).await;
         }
-        let _reserved = self.reserve()?;
+        let running = self.begin()?;
         let _slot = self.pool.acquire().await;
-        let log = InvocationLog::new(&self.name, &invocation.log_id, self.config.log_bytes_max);
-        let timeout = self.config.timeout;
-        let output = tokio::time::timeout(timeout, self.run(invocation, log))
-            .await
-            .map_err(|_| InvokeError::Timeout(timeout))??;
+        let log = self.log(&invocation.context);
+        let mut metered = Metered::start(self, &invocation.context, log.clone(), running);
+        let meter = Arc::clone(metered.meter());
+        let run = meter.measure(self.run(invocation, log, Arc::clone(&meter)));
+        let outcome = tokio::time::timeout(self.config.timeout, run).await;
+        let outcome = outcome
+            .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
+            .and_then(|output| self.bounded(output));
+        metered.end(outcome.as_ref().map(|_| ()));
+        outcome
+    }
+
+    fn bounded(&self, output: String) -> Result<String, InvokeError> {
         let (size, max) = (output.len(), self.config.response_bytes_max);
         if size > max {
             return Err(InvokeError::ResponseTooLarge { size, max });
@@ -182,28 +264,39 @@ impl Function {
         Ok(output)
     }
 
-    fn reserve(&self) -> Result<Option<SemaphorePermit<'_>>, InvokeError> {
-        let Some(reserved) = &self.reserved else { return Ok(None) };
-        let limit = self.config.reserved_concurrency.unwrap_or_default();
-        reserved.try_acquire().map(Some).map_err(|_| InvokeError::Throttled(limit))
+    /// One more of it, if that may be.
+    pub(super) fn begin(&self) -> Result<Running, InvokeError> {
+        self.account.begin(self.config.reserved_concurrency).map_err(InvokeError::Throttled)
     }
 
-    pub(super) fn reserve_owned(&self) -> Result<Option<OwnedSemaphorePermit>, InvokeError> {
-        let Some(reserved) = &self.reserved else { return Ok(None) };
-        let limit = self.config.reserved_concurrency.unwrap_or_default();
-        let permit = Arc::clone(reserved).try_acquire_owned();
-        permit.map(Some).map_err(|_| InvokeError::Throttled(limit))
+    /// The log of one invocation.
+    pub(super) fn log(&self, context: &CallContext) -> InvocationLog {
+        InvocationLog::new(&self.name, &context.log_id, self.config.log_bytes_max)
+            .with_lifecycle(context.lifecycle, context.tail.clone())
     }
 
     /// What belongs to one invocation.
-    pub(super) fn state(&self, log: InvocationLog) -> State {
-        State::new(&self.config, Arc::clone(&self.services), self.outbound.clone(), log)
+    pub(super) fn state(
+        &self,
+        log: InvocationLog,
+        meter: Arc<Meter>,
+        context: &CallContext,
+    ) -> State {
+        let (services, outbound) = (Arc::clone(&self.services), self.outbound.clone());
+        State::new(&self.config, services, outbound, log, meter)
+            .with_client_context(context.client_context.clone())
     }
 
-    async fn run(&self, invocation: Invocation, log: InvocationLog) -> Result<String, InvokeError> {
+    async fn run(
+        &self,
+        invocation: Invocation,
+        log: InvocationLog,
+        meter: Arc<Meter>,
+    ) -> Result<String, InvokeError> {
+        let state = self.state(log, meter, &invocation.context);
         match &self.code.guest {
-            Guest::Function(pre) => self.call(pre, invocation, log).await,
-            _ => self.command(invocation, log).await,
+            Guest::Function(pre) => self.call(pre, invocation, state).await,
+            _ => self.command(invocation, state).await,
         }
     }
 
@@ -211,10 +304,10 @@ impl Function {
         &self,
         pre: &FunctionPre<State>,
         invocation: Invocation,
-        log: InvocationLog,
+        state: State,
     ) -> Result<String, InvokeError> {
-        let mut store = new_store(&self.code.guest, self.state(log));
-        let context = self.context(&invocation.request_id);
+        let mut store = new_store(&self.code.guest, state);
+        let context = self.context(&invocation.context);
         let result = async {
             let instance = pre.instantiate_async(&mut store).await?;
             instance.call_handle(&mut store, &invocation.event, &context).await
@@ -231,14 +324,17 @@ impl Function {
         }
     }
 
-    pub(super) fn context(&self, request_id: &str) -> Context {
+    pub(super) fn context(&self, call: &CallContext) -> Context {
         let deadline = SystemTime::now() + self.config.timeout;
         let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Context {
-            request_id: request_id.to_owned(),
+            request_id: call.request_id.clone(),
             function_name: self.name.clone(),
-            function_version: "$LATEST".to_owned(),
-            invoked_function_arn: self.arn(),
+            function_version: self.version.clone(),
+            invoked_function_arn: match &call.qualifier {
+                Some(qualifier) => format!("{}:{qualifier}", self.arn()),
+                None => self.arn(),
+            },
             memory_limit_mb: self.config.memory_mb,
             deadline_ms: u64::try_from(deadline_ms).unwrap_or(u64::MAX),
         }
@@ -261,7 +357,7 @@ pub(super) fn failure(
     memory_mb: u32,
 ) -> InvokeError {
     let text = format!("{trap:?}");
-    store.data().log().line(tracing::Level::ERROR, &text);
+    store.data().log().line(Level::ERROR, &text);
     match store.data_mut().limits().exceeded() {
         true => InvokeError::Memory(memory_mb),
         false => InvokeError::Trap(text),

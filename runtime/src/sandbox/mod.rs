@@ -6,6 +6,7 @@
 //! is loaded ([`Sandbox::load`]); what an invocation is granted is prepared for
 //! its store alone ([`Function::invoke`]). Nothing outlives the store.
 
+mod account;
 mod adapter;
 mod cache;
 mod command;
@@ -14,6 +15,7 @@ mod engine;
 mod host;
 mod http;
 mod invoke;
+mod meter;
 mod outgoing;
 mod proxy_event;
 mod stdio;
@@ -32,13 +34,14 @@ use crate::{
     outbound::{self, Outbound},
     services::Services,
 };
+pub use account::{Account, Accounts, Usage};
 use cache::CodeCache;
 pub use cache::{digest_of_bytes as digest, hex};
 use component::Host;
 pub use component::{Code, LoadError};
 use engine::Concurrency;
 pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT};
-pub use invoke::{FunctionError, Invocation, InvokeError};
+pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
 pub use proxy_event::ascii as ascii_json;
 
 mod bindings {
@@ -55,6 +58,9 @@ mod bindings {
 /// does: past the bound of its own log, which says what matters.
 pub const LOUD_LIBRARIES: [&str; 1] = ["wasmtime_wasi_http"];
 
+/// The version that is the file in the folder.
+pub const LATEST: &str = "$LATEST";
+
 /// How often guests are interrupted to let others run and to notice that
 /// their time is up.
 const TICK: Duration = Duration::from_millis(5);
@@ -65,6 +71,7 @@ const TICK: Duration = Duration::from_millis(5);
 pub struct Sandbox {
     hosts: Hosts,
     permits: Arc<Semaphore>,
+    accounts: Accounts,
     services: Arc<Services>,
     outbound: outbound::Clients,
     memory_mb_max: u32,
@@ -85,10 +92,12 @@ pub struct Function {
     pub name: String,
     /// Its code.
     pub code: Arc<Code>,
+    /// Which of its versions: a number, or `$LATEST` for the file in the folder.
+    pub version: String,
     /// What it is granted and held to.
     pub config: FunctionConfig,
     pool: Arc<Semaphore>,
-    reserved: Option<Arc<Semaphore>>,
+    account: Arc<Account>,
     services: Arc<Services>,
     outbound: Option<Arc<Outbound>>,
 }
@@ -135,6 +144,7 @@ impl Sandbox {
         Ok(Self {
             hosts,
             permits: Arc::new(Semaphore::new(pools.concurrency_max as usize)),
+            accounts: Accounts::default(),
             services,
             outbound: outbound::Clients::default(),
             memory_mb_max: pools.memory_mb_max,
@@ -150,31 +160,30 @@ impl Sandbox {
         component::load(&self.hosts, wasm)
     }
 
-    /// A function of loaded code. `previous` is the same function before a
-    /// reload: what it has running counts on.
+    /// A function of loaded code, as one of its versions.
     pub fn function(
         &self,
         name: &str,
+        version: &str,
         code: Arc<Code>,
         config: FunctionConfig,
-        previous: Option<&Function>,
     ) -> Function {
         debug_assert!(config.memory_mb <= self.memory_mb_max, "config checks this");
-        let reserved = config.reserved_concurrency.map(|limit| {
-            previous
-                .filter(|old| old.config.reserved_concurrency == Some(limit))
-                .and_then(|old| old.reserved.clone())
-                .unwrap_or_else(|| Arc::new(Semaphore::new(limit as usize)))
-        });
         Function {
             name: name.to_owned(),
             outbound: self.outbound.outbound(&config.outbound),
             code,
+            version: version.to_owned(),
             config,
             pool: Arc::clone(&self.permits),
-            reserved,
+            account: self.accounts.get(name),
             services: Arc::clone(&self.services),
         }
+    }
+
+    /// What each function has running and has used.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod answers;
+mod asynchronous;
 mod authorizers;
 mod browser;
 mod cache;
@@ -18,6 +19,7 @@ mod guests;
 mod http;
 mod iam;
 mod jwt;
+mod lambda;
 mod limits;
 mod logging;
 mod mapping;
@@ -32,6 +34,7 @@ mod reload;
 mod routing;
 mod samples;
 mod sandbox;
+mod schedules;
 mod server;
 mod shared;
 mod stages;
@@ -39,4 +42,5 @@ mod streaming;
 mod tls;
 mod usage_plans;
 mod user_pools;
+mod versions;
 mod wasi3;

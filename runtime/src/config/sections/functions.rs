@@ -1,12 +1,13 @@
 //! `[function_default]` and `[function.NAME]`.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
 use crate::config::{
-    FunctionConfig, OutboundConfig, OutboundHost, Pools, Secret, ServiceName,
-    keys::{FROM_ENVIRONMENT, FUNCTION, closest},
+    AsyncConfig, FunctionConfig, FunctionReference, NamedFunction, OutboundConfig, OutboundHost,
+    Pools, Secret, ServiceName,
+    keys::{ASYNC, FROM_ENVIRONMENT, FUNCTION, closest},
     read::{Table, Text, Value, choice},
     tree::Data,
 };
@@ -14,6 +15,9 @@ use crate::config::{
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
 /// Lambda's: 15 minutes.
 const TIMEOUT_MS_MAX: u64 = 900_000;
+/// Lambda's: 6 hours.
+const EVENT_AGE_SECONDS_MAX: u64 = 21_600;
+const RETRY_DELAY_MS_MAX: u64 = 3_600_000;
 const MIB: u64 = 1024 * 1024;
 const SERVICES: [(&str, ServiceName); 1] = [("ses", ServiceName::Ses)];
 
@@ -35,12 +39,19 @@ pub struct Reader<'c> {
     pools: &'c Pools,
     // Those that the file names, be they valid or not.
     tables: Vec<&'c str>,
+    named: RefCell<Vec<NamedFunction>>,
 }
 
 impl<'c> Reader<'c> {
     pub fn new(pools: &'c Pools, root: &Table<'c>) -> Self {
         let tables = root.entries("table", "");
-        Self { pools, tables: tables.into_iter().map(|entry| entry.name.text).collect() }
+        let tables = tables.into_iter().map(|entry| entry.name.text).collect();
+        Self { pools, tables, named: RefCell::default() }
+    }
+
+    /// The functions that those that were read name.
+    pub fn named(self) -> Vec<NamedFunction> {
+        self.named.into_inner()
     }
 
     /// The defaults and the functions that have a table of their own.
@@ -63,6 +74,14 @@ impl<'c> Reader<'c> {
             payload_bytes_max: 6 * 1024 * 1024,
             response_bytes_max: 6 * 1024 * 1024,
             reserved_concurrency: None,
+            asynchronous: AsyncConfig {
+                maximum_retry_attempts: 2,
+                maximum_event_age: Duration::from_secs(EVENT_AGE_SECONDS_MAX),
+                retry_delay: Duration::from_secs(60),
+                on_success: None,
+                on_failure: None,
+                dead_letter: None,
+            },
         };
         let default = self.function(&root.table("function_default", &FUNCTION), lambda);
         let hint = "write [function.NAME] and below it what this function gets";
@@ -113,7 +132,33 @@ impl<'c> Reader<'c> {
             let given = given.integer(0..=pools.concurrency_max.into(), hint);
             function.reserved_concurrency = given.and_then(|limit| u32::try_from(limit).ok());
         }
+        if let Some(given) = table.take("async").and_then(|value| value.table(&ASYNC)) {
+            self.asynchronous(&given, &mut function.asynchronous);
+        }
         function
+    }
+
+    fn asynchronous(&self, table: &Table<'_>, config: &mut AsyncConfig) {
+        let attempts = config.maximum_retry_attempts;
+        config.maximum_retry_attempts = table.integer("maximum_retry_attempts", 0..=2, attempts);
+        let hint = "the service keeps an event for 60 seconds to 6 hours";
+        let age = table.take("maximum_event_age_seconds");
+        let age = age.and_then(|value| value.integer(60..=EVENT_AGE_SECONDS_MAX, hint));
+        config.maximum_event_age = age.map_or(config.maximum_event_age, Duration::from_secs);
+        config.retry_delay =
+            table.milliseconds("retry_delay_ms", 1..=RETRY_DELAY_MS_MAX, "", config.retry_delay);
+        for (key, destination) in [
+            ("on_success", &mut config.on_success),
+            ("on_failure", &mut config.on_failure),
+            ("dead_letter", &mut config.dead_letter),
+        ] {
+            if let Some(value) = table.take(key)
+                && let Some((reference, named)) = reference(&value)
+            {
+                *destination = Some(reference);
+                self.named.borrow_mut().push(named);
+            }
+        }
     }
 
     fn table(&self, table: &Table<'_>, name: Text<'_>) -> Option<String> {
@@ -164,6 +209,24 @@ fn outbound(table: &Table<'_>, outbound: &mut OutboundConfig) {
 fn network(text: &str) -> Option<IpNet> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.ok().map(|network: IpNet| network.trunc())
+}
+
+/// A function that a value names, with or without a version or alias.
+pub fn reference(value: &Value<'_>) -> Option<(FunctionReference, NamedFunction)> {
+    let text = value.string()?;
+    match FunctionReference::parse(text.text) {
+        Ok(reference) => {
+            let place = value.source.located(text.at);
+            let named =
+                NamedFunction { by: value.path.clone(), name: reference.name.clone(), place };
+            Some((reference, named))
+        }
+        Err(hint) => {
+            let message = format!("{} cannot be {:?}", value.path, text.text);
+            value.source.problem(text.at, message, hint);
+            None
+        }
+    }
 }
 
 fn services(given: &Value<'_>) -> Vec<ServiceName> {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use mayfly::lambda::{logging, services};
+use mayfly::lambda::{invocation, logging, services};
 use serde_json::{Value, json};
 
 struct Probe;
@@ -22,6 +22,9 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 impl Guest for Probe {
     fn handle(text: String, context: Context) -> Result<String, FunctionError> {
         let event: Value = serde_json::from_str(&text).map_err(|error| function_error(&error))?;
+        if std::env::var_os("PRINT_EVENT").is_some() {
+            println!("event: {text}");
+        }
         let parameter =
             |name: &str| event["queryStringParameters"][name].as_str().unwrap_or_default();
         let number = || parameter("n").parse::<u64>().unwrap_or_default();
@@ -61,6 +64,9 @@ impl Guest for Probe {
                 black_box(vec![1u8; bytes]);
             }
             "trap" => panic!("asked to trap"),
+            "deep" => {
+                black_box(descend(number()));
+            }
             "error" => return Err(function_error(&"asked to fail")),
             "print" => {
                 println!("printed to standard output");
@@ -114,6 +120,19 @@ fn function_error(error: &impl ToString) -> FunctionError {
         error_message: error.to_string(),
         stack_trace: vec!["probe".to_owned()],
     }
+}
+
+#[inline(never)]
+fn descend(depth: u64) -> u64 {
+    if black_box(depth) == 0 {
+        land(depth);
+    }
+    black_box(descend(depth - 1)) + 1
+}
+
+#[inline(never)]
+fn land(depth: u64) {
+    assert!(depth > 0, "at the bottom");
 }
 
 #[allow(unconditional_recursion, reason = "the stack is to overflow")]

@@ -1,0 +1,203 @@
+//! What one invocation costs: time, processor time and memory; told in
+//! Lambda's START, END and REPORT lines, and counted, on every exit.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{CallContext, Function, InvokeError, account::Running};
+use crate::telemetry::InvocationLog;
+
+/// Bytes that a megabyte of the report has.
+const MIB: usize = 1024 * 1024;
+
+/// What is measured while the guest runs.
+#[derive(Default)]
+pub struct Meter {
+    cpu_nanos: AtomicU64,
+    memory_bytes: AtomicUsize,
+}
+
+/// An invocation that has begun. When it is dropped it has ended, however it
+/// did.
+pub struct Metered {
+    memory_mb: u32,
+    timeout: Duration,
+    request_id: String,
+    log: InvocationLog,
+    started: Instant,
+    meter: Arc<Meter>,
+    status: Status,
+    running: Running,
+}
+
+/// How an invocation ended.
+enum Status {
+    /// Whoever waited for it has gone.
+    Abandoned,
+    Success,
+    Timeout,
+    /// With the type of Lambda's own errors, where it is one.
+    Error(Option<&'static str>),
+}
+
+impl Meter {
+    /// The memory that the guest has by now, in bytes.
+    pub fn memory(&self, bytes: usize) {
+        self.memory_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Runs a future, and adds the processor's time that it takes. A guest
+    /// runs on the thread that polls it.
+    pub async fn measure<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let before = thread_time();
+            let polled = future.as_mut().poll(context);
+            let taken = thread_time().saturating_sub(before);
+            let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
+            self.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
+            polled
+        })
+        .await
+    }
+
+    fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_nanos.load(Ordering::Relaxed))
+    }
+}
+
+impl Metered {
+    /// Begins an invocation.
+    pub fn start(
+        function: &Function,
+        context: &CallContext,
+        log: InvocationLog,
+        running: Running,
+    ) -> Self {
+        let request_id = context.request_id.clone();
+        if log.tells_lifecycle() {
+            let version = &function.version;
+            log.lifecycle(&format!("START RequestId: {request_id} Version: {version}"), None);
+        }
+        Self {
+            memory_mb: function.config.memory_mb,
+            timeout: function.config.timeout,
+            request_id,
+            log,
+            started: Instant::now(),
+            meter: Arc::default(),
+            status: Status::Abandoned,
+            running,
+        }
+    }
+
+    /// What measures it.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// How it ended.
+    pub fn end(&mut self, outcome: Result<(), &InvokeError>) {
+        self.status = match outcome {
+            Ok(()) => Status::Success,
+            Err(InvokeError::Timeout(_)) => Status::Timeout,
+            Err(error) => Status::Error(error.runtime_error_type()),
+        };
+    }
+
+    fn report(&self, duration: Duration, billed: Duration) {
+        let ms = duration.as_secs_f64() * 1000.0;
+        let used = self.meter.memory_bytes.load(Ordering::Relaxed).div_ceil(MIB);
+        let mut report = format!(
+            "REPORT RequestId: {}\tDuration: {ms:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {used} MB",
+            self.request_id,
+            billed.as_millis(),
+            self.memory_mb,
+        );
+        match &self.status {
+            Status::Success => {}
+            Status::Timeout => {
+                let seconds = self.timeout.as_secs_f64();
+                let line = format!("{} Task timed out after {seconds:.2} seconds", self.request_id);
+                self.log.lifecycle(&line, None);
+                report.push_str("\tStatus: timeout");
+            }
+            Status::Abandoned => report.push_str("\tStatus: error\tError Type: Client.Gone"),
+            Status::Error(None) => report.push_str("\tStatus: error"),
+            Status::Error(Some(kind)) => {
+                report.push_str("\tStatus: error\tError Type: ");
+                report.push_str(kind);
+            }
+        }
+        self.log.lifecycle(&format!("END RequestId: {}", self.request_id), None);
+        self.log.lifecycle(&report, Some(self.meter.cpu()));
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let billed = billed(duration);
+        let failed = !matches!(self.status, Status::Success);
+        self.running.account().count(failed, billed, self.memory_mb, self.meter.cpu());
+        if self.log.tells_lifecycle() {
+            self.report(duration, billed);
+        }
+        self.log.end();
+    }
+}
+
+/// Whole milliseconds, rounded up.
+fn billed(duration: Duration) -> Duration {
+    let ms = duration.as_micros().div_ceil(1000).max(1);
+    Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
+}
+
+/// The processor's time that this thread has used.
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_billed_by_the_millisecond() {
+        for (micros, ms) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (2_999_999, 3000)] {
+            assert_eq!(billed(Duration::from_micros(micros)), Duration::from_millis(ms));
+        }
+    }
+
+    #[test]
+    fn processor_time_is_that_of_the_future_alone() {
+        let meter = Meter::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let work = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let begun = thread_time();
+            while thread_time() - begun < Duration::from_millis(20) {
+                std::hint::black_box(());
+            }
+        };
+        runtime.expect("a runtime").block_on(meter.measure(work));
+        let cpu = meter.cpu();
+        let bounds = Duration::from_millis(20)..Duration::from_millis(250);
+        assert!(bounds.contains(&cpu), "{cpu:?}");
+    }
+}
