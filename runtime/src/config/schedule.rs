@@ -85,8 +85,7 @@ impl Expression {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let inner =
-            |name: &str| Some(text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')?);
+        let inner = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
         let kind = match (inner("rate"), inner("cron")) {
             _ if text.len() > BYTES_MAX => {
                 return Err(format!("it is longer than {BYTES_MAX} bytes"));

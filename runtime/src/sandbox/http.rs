@@ -201,7 +201,7 @@ impl Run {
             Ok(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
             Err(_) => Err(InvokeError::Timeout(timeout)),
         };
-        metered.end(outcome.as_ref().map(|()| ()));
+        metered.end(outcome.as_ref().copied());
         // Told before the store is dropped, and with it the other end of a
         // body: that end would look like the end of the body.
         let _ = ended.send(outcome);
