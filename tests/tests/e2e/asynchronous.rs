@@ -159,7 +159,8 @@ fn an_event_that_is_too_old_is_given_up() {
 
 #[test]
 fn functions_that_tell_each_other_in_a_circle_are_stopped() {
-    let gateway = project("on_success = \"probe\"").serve();
+    let project = project("on_success = \"probe\"");
+    let gateway = project.with_handler("probe", &fixture("version-one")).serve();
     send(&gateway, &json!({}));
     gateway.wait_for_log("in a circle");
     gateway.wait("empty queue", || queued_with(&gateway, "true") == 0);

@@ -7,6 +7,10 @@ use crate::lambda::boto;
 
 const CONFIG: &str = r#"
 [[route]]
+route = "GET /pets"
+function = "pets"
+
+[[route]]
 route = "GET /live"
 function = "pets:live"
 
