@@ -42,6 +42,7 @@ impl Guest for Probe {
                     "deadlineMs": context.deadline_ms,
                 })));
             }
+            "client-context" => return Ok(answer(&json!(invocation::client_context()))),
             "count" => return Ok(answer(&json!(COUNT.fetch_add(1, Ordering::Relaxed) + 1))),
             "environment" => {
                 let pairs: serde_json::Map<String, Value> =
