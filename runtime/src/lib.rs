@@ -41,6 +41,8 @@ pub mod mapping;
 
 pub mod integration;
 
+pub mod body;
+
 pub mod sandbox;
 
 pub mod services;

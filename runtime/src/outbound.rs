@@ -5,7 +5,6 @@
 //! with the names that are granted before it gets one, and an address is
 //! checked when a connection to it is made, after its name was resolved.
 
-mod body;
 mod resolver;
 
 use std::{
@@ -17,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -27,10 +26,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use ipnet::IpNet;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use crate::config::{OutboundConfig, Server, is_public};
-pub use body::AnswerBody;
+use crate::{
+    body::{StreamError, bounded},
+    config::{OutboundConfig, Server, is_public},
+    telemetry,
+    tls::{self, Trust},
+};
 use resolver::{ResolveError, Resolver};
 
 /// The longest that a connection may take to be made.
@@ -57,6 +59,9 @@ const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 
 /// Header lines of an answer.
 const HEADERS_MAX: usize = 256;
+
+/// An answer's body.
+pub type AnswerBody = UnsyncBoxBody<Bytes, OutboundError>;
 
 /// A request's body.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -171,7 +176,7 @@ fn client(networks: &[IpNet]) -> Client {
     connector.set_nodelay(true);
     connector.enforce_http(false);
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls())
+        .with_tls_config(tls::client(Trust::System, None))
         .https_or_http()
         .enable_http1()
         .enable_http2()
@@ -186,22 +191,6 @@ fn client(networks: &[IpNet]) -> Client {
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
         .build(connector);
     Arc::new(pool)
-}
-
-fn tls() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("the system's certificates: {error}");
-    }
-    roots.add_parsable_certificates(found.certs);
-    let versions: &[_] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-    // The provider has suites for both versions.
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(versions)
-        .unwrap_or_else(|_| unreachable!("ring knows TLS 1.2 and 1.3"))
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 impl Outbound {
@@ -244,7 +233,13 @@ impl Outbound {
             return Err(OutboundError::Protocol(format!("{name} answered {status}")));
         }
         let (idle, max) = (answer(timeouts.between_bytes), self.config.response_bytes_max);
-        Ok(response.map(|body| AnswerBody::new(body, max, idle)))
+        let failed = move |error| match error {
+            StreamError::TooLong { .. } => OutboundError::TooLong { max },
+            StreamError::Idle(idle) => OutboundError::Timeout(Phase::BetweenBytes, idle),
+            StreamError::Broken(why) => OutboundError::Protocol(why),
+        };
+        let bytes_max = usize::try_from(max).unwrap_or(usize::MAX);
+        Ok(response.map(|body| bounded(body, Some(bytes_max), idle).map_err(failed).boxed_unsync()))
     }
 
     fn check(&self, uri: &Uri) -> Result<Server, OutboundError> {
@@ -271,10 +266,8 @@ fn may_reach(networks: &[IpNet], address: IpAddr) -> bool {
 /// What went wrong, as far as the layers below tell.
 fn failure(server: &str, error: &hyper_util::client::legacy::Error) -> OutboundError {
     let server = server.to_owned();
-    let mut text = String::new();
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<ResolveError>() {
+    for cause in telemetry::causes(error) {
+        if let Some(error) = cause.downcast_ref::<ResolveError>() {
             return match error {
                 ResolveError::Prohibited(address) => {
                     OutboundError::Prohibited { server, address: *address }
@@ -282,10 +275,10 @@ fn failure(server: &str, error: &hyper_util::client::legacy::Error) -> OutboundE
                 ResolveError::NotFound(why) => OutboundError::Unresolved(server, why.clone()),
             };
         }
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             return OutboundError::Tls(server, error.to_string());
         }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             match io.kind() {
                 std::io::ErrorKind::ConnectionRefused => return OutboundError::Refused(server),
                 std::io::ErrorKind::TimedOut => {
@@ -297,12 +290,7 @@ fn failure(server: &str, error: &hyper_util::client::legacy::Error) -> OutboundE
                 return OutboundError::Tls(server, error.to_string());
             }
         }
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&part);
-        }
-        source = error.source();
     }
+    let text = telemetry::with_causes(error);
     OutboundError::Protocol(format!("{server} could not be called: {text}"))
 }

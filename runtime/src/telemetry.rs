@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    error::Error,
     fmt,
     io::{IsTerminal as _, Write as _},
     sync::{
@@ -300,6 +301,24 @@ impl Access<'_> {
 pub fn step(request_id: &str, stage: &str, text: &str) {
     let text = text.replace('\n', "\n    ");
     tracing::info!(request_id, "{stage}: {}", Printable(&text));
+}
+
+/// An error and what caused it, outermost first.
+pub fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What an error and its causes say, without what another of them has said.
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).fold(String::new(), |mut text, part| {
+        if !text.contains(&part) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&part);
+        }
+        text
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! TLS without a connection: certificates and keys as PEM has them, what they
-//! say, and what clients and servers are set up with. Pure.
+//! say, and what clients and servers are set up with. Pure, but for the system's
+//! certificates.
 //!
 //! TLS 1.2 and 1.3 only; there is nothing else that rustls speaks.
 
 mod certificate;
+mod client;
 mod identity;
 mod server;
 mod trust_store;
@@ -16,6 +18,7 @@ use rustls::{
 };
 
 pub use certificate::{ClientCertificate, Facts, Validity};
+pub use client::{Trust, client, roots};
 pub use identity::{Identity, IdentityError};
 pub use server::{HTTP_1, HTTP_2, SecurityPolicy, Session, Terms, nobody, server};
 pub use trust_store::TrustStore;

@@ -1,7 +1,6 @@
 //! A real browser, and the site that its pages come from.
 
 use std::{
-    env,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
@@ -22,11 +21,7 @@ const REQUEST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Debian's Chromium, or what else goes by its names.
 pub fn chromium() -> Option<PathBuf> {
-    let paths = env::var_os("PATH")?;
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let candidates =
-        env::split_paths(&paths).flat_map(|folder| names.map(|name| folder.join(name)));
-    candidates.into_iter().find(|path| path.is_file())
+    crate::program(&["chromium", "chromium-browser", "google-chrome"])
 }
 
 /// A site with one page, on an origin of its own.

@@ -1,7 +1,6 @@
 //! curl, and other programs that are clients.
 
 use std::{
-    env,
     fs::Permissions,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
@@ -9,14 +8,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::{Gateway, PATIENCE, skip};
+use crate::{Gateway, PATIENCE, program, skip};
 
 /// Whether all of these are there; else it says that the test `name` is
 /// skipped.
 pub fn have(name: &str, programs: &[&str]) -> bool {
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let is_there = |program: &str| env::split_paths(&paths).any(|dir| dir.join(program).is_file());
-    let missing = programs.iter().find(|program| !is_there(program));
+    let missing = programs.iter().find(|name| program(&[name]).is_none());
     if let Some(missing) = missing {
         skip(name, &format!("there is no {missing} on PATH"));
     }
@@ -97,7 +94,8 @@ pub fn write(folder: &Path, files: &[(&str, &str)]) {
     }
 }
 
-fn run(command: &mut Command, input: &[u8]) -> Output {
+/// Runs a program to its end, with this on its standard input.
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("the program starts");
     // It may not want to read all of it.

@@ -20,7 +20,7 @@ use std::{
 };
 
 use reqwest::blocking::{Client, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take that is expected to happen: generous, since
@@ -176,13 +176,31 @@ impl Project {
     }
 }
 
-fn keep(mut from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+/// Adds what comes to the log by whole lines: nobody reads half of one.
+fn keep(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        let mut chunk = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut chunk) {
-            log.lock().expect("a log").push_str(&String::from_utf8_lossy(&chunk[..read]));
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while let Ok(1..) = from.read_until(b'\n', &mut line) {
+            log.lock().expect("a log").push_str(&String::from_utf8_lossy(&line));
+            line.clear();
         }
     })
+}
+
+/// Where the first of these programs is on PATH.
+fn program(names: &[&str]) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    let mut files = std::env::split_paths(&paths)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    files.find(|file| file.is_file())
+}
+
+/// Sends a signal by its name.
+fn signal(child: &Child, name: &str) {
+    let arguments = [format!("-{name}"), child.id().to_string()];
+    let status = Command::new("kill").args(arguments).status().expect("kill runs");
+    assert!(status.success(), "the process is gone already");
 }
 
 /// A running `mayfly serve`.
@@ -233,6 +251,31 @@ impl Gateway {
         Answer::of(self.request("GET", path))
     }
 
+    /// A GET with this `Authorization`, sent.
+    pub fn get_as(&self, path: &str, authorization: &str) -> Answer {
+        Answer::of(self.request("GET", path).header("authorization", authorization))
+    }
+
+    /// Asks for what a function fails at; a client of this `kind` of API is told
+    /// no more than that.
+    pub fn expect_function_error(&self, path: &str, kind: &str) {
+        let answer = self.get(path);
+        let expected = match kind {
+            "rest" => (502, json!({ "message": "Internal server error" })),
+            _ => (500, json!({ "message": "Internal Server Error" })),
+        };
+        assert_eq!((answer.status, answer.json()), expected, "{kind} {path}: {}", self.log());
+    }
+
+    /// The events that functions have printed so far, where `PRINT_EVENT` asks
+    /// for it.
+    pub fn printed_events(&self) -> Vec<Value> {
+        let log = self.log();
+        let printed = log.lines().filter_map(|line| Some(line.split_once("event: ")?.1));
+        let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter().next()?.ok();
+        printed.filter_map(first).collect()
+    }
+
     /// A POST of JSON, sent.
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.request("POST", path).json(body))
@@ -276,11 +319,7 @@ impl Gateway {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([format!("-{name}"), self.child.id().to_string()])
-            .status()
-            .expect("kill runs");
-        assert!(status.success(), "the process is gone already");
+        signal(&self.child, name);
     }
 
     /// Waits for its end.

@@ -1,16 +1,11 @@
 //! Python with the clients that `tests/python/requirements.txt` pins, and the
 //! data of the source packages beside them.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use crate::{root, skip, target};
+use crate::{curl::run as run_program, root, skip, target};
 
 /// Where `cargo xtask python` puts everything, if that is what is pinned now.
 fn installed() -> Option<PathBuf> {
@@ -34,19 +29,10 @@ pub fn run(name: &str, script: &str, input: &Value) -> Option<Value> {
         skip(name, "there are no Python clients: run `cargo xtask python`");
         return None;
     };
-    let mut child = Command::new(folder.join("venv/bin/python"))
-        // Nothing of the user's: neither modules nor credentials.
-        .args(["-I", "-c", script])
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python starts");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(input.to_string().as_bytes()).expect("python reads");
-    drop(stdin);
-    let output = child.wait_with_output().expect("python ends");
+    let mut python = Command::new(folder.join("venv/bin/python"));
+    // Nothing of the user's: neither modules nor credentials.
+    python.args(["-I", "-c", script]).env_clear();
+    let output = run_program(&mut python, input.to_string().as_bytes());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {}: {errors}", output.status);
     let text = String::from_utf8_lossy(&output.stdout);

@@ -1,7 +1,7 @@
 //! A Redis of a test's own.
 
 use std::{
-    env, fs,
+    fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::PathBuf,
@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{PATIENCE, skip, tls::Authority};
+use crate::{PATIENCE, program, signal, skip, tls::Authority};
 
 /// What clients have to say.
 pub const PASSWORD: &str = "hunter2-of-redis";
@@ -135,18 +135,12 @@ impl Redis {
 
     /// Stops it without an end: it takes connections and answers none.
     pub fn hang(&self) {
-        self.signal("STOP");
+        signal(&self.child, "STOP");
     }
 
     /// Lets it go on.
     pub fn go_on(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let arguments = [format!("-{name}"), self.child.id().to_string()];
-        let status = Command::new("kill").args(arguments).status().expect("kill runs");
-        assert!(status.success(), "redis-server is gone");
+        signal(&self.child, "CONT");
     }
 
     /// The names of all keys.
@@ -164,9 +158,7 @@ impl Drop for Redis {
 }
 
 fn server() -> Option<PathBuf> {
-    let paths = env::var_os("PATH")?;
-    let mut files = env::split_paths(&paths).map(|folder| folder.join("redis-server"));
-    files.find(|file| file.is_file())
+    program(&["redis-server"])
 }
 
 fn answers(port: u16, speaks: Speaks) -> bool {

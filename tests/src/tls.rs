@@ -38,6 +38,21 @@ pub struct Pair {
     pub key: String,
 }
 
+impl Pair {
+    fn parsed(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        (vec![chain], key)
+    }
+}
+
+fn roots(pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+    roots.add(root).expect("a certificate");
+    roots
+}
+
 /// Who signs certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -143,9 +158,7 @@ impl TlsUpstream {
 
     fn start(protocols: &[&str], clients: Option<&Authority>) -> Self {
         let authority = Authority::new();
-        let own = authority.server(&["localhost"]);
-        let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).expect("PEM")];
-        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("PEM");
+        let (chain, key) = authority.server(&["localhost"]).parsed();
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -153,11 +166,8 @@ impl TlsUpstream {
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {
-                let mut roots = RootCertStore::empty();
-                let root = CertificateDer::from_pem_slice(clients.pem.as_bytes()).expect("PEM");
-                roots.add(root).expect("a certificate");
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let roots = Arc::new(roots(&clients.pem));
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 builder.with_client_cert_verifier(verifier.build().expect("roots"))
             }
         };
@@ -219,19 +229,15 @@ pub fn connect(
     ca: &str,
     own: Option<&Pair>,
 ) -> std::io::Result<Connection> {
-    let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
-    roots.add(root).expect("a certificate");
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring knows them")
-        .with_root_certificates(roots);
+        .with_root_certificates(roots(ca));
     let config = match own {
         None => builder.with_no_client_auth(),
         Some(pair) => {
-            let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM");
-            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("PEM");
-            builder.with_client_auth_cert(vec![chain], key).expect("they belong together")
+            let (chain, key) = pair.parsed();
+            builder.with_client_auth_cert(chain, key).expect("they belong together")
         }
     };
     let name = ServerName::try_from(name.to_owned()).expect("a name");

@@ -1,14 +1,8 @@
 //! Functions that speak HTTP.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, OnceLock};
 
 use ::http::{Method, StatusCode};
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 use super::{AnswerBody, IntegrationAnswer, IntegrationError, StreamError};
@@ -24,7 +18,13 @@ pub async fn answer(
     let is_head = invocation.request.method() == Method::HEAD;
     let broken = Arc::new(OnceLock::new());
     let HttpInvocation { request, context } = invocation;
-    let request = request.map(|body| Watched { body, broken: Arc::clone(&broken) });
+    let watched = Arc::clone(&broken);
+    let request = request.map(|body| {
+        body.map_err(move |error| {
+            let _ = watched.set(error.clone());
+            error
+        })
+    });
     let answered = function.handle(HttpInvocation { request, context }).await;
     let response = answered.map_err(|error| blame(error, &broken))?;
     let (parts, body) = response.into_parts();
@@ -58,35 +58,5 @@ fn blame(error: InvokeError, broken: &OnceLock<StreamError>) -> IntegrationError
     match broken.get() {
         Some(broken) => IntegrationError::RequestBody(broken.clone()),
         None => error.into(),
-    }
-}
-
-/// A request's body that remembers how it broke.
-struct Watched {
-    body: AnswerBody,
-    broken: Arc<OnceLock<StreamError>>,
-}
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = StreamError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Err(error))) = &frame {
-            let _ = self.broken.set(error.clone());
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -16,17 +16,14 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::{ClientConfig, RootCertStore};
 
-use super::{AnswerBody, IntegrationError, StreamError, body::bounded};
+use super::{AnswerBody, IntegrationError, StreamError};
 use crate::{
+    body::bounded,
     config::{Config, TlsConfig},
-    tls,
+    telemetry,
+    tls::{self, Trust},
 };
 
 /// The longest that a connection may take to be made.
@@ -77,18 +74,6 @@ impl Clients {
         clients.insert(tls.clone(), client.clone());
         client
     }
-}
-
-/// The certificates of a text in PEM.
-///
-/// # Errors
-/// Why it holds none.
-pub fn certificates(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    for certificate in tls::certificates(pem)? {
-        store.add(certificate).map_err(|error| format!("not a certificate: {error}"))?;
-    }
-    Ok(store)
 }
 
 impl Client {
@@ -163,94 +148,21 @@ async fn read_whole(body: Incoming) -> Result<Bytes, IntegrationError> {
 
 /// Whose fault it was: the client's body is part of the request.
 fn failure(error: &hyper_util::client::legacy::Error) -> IntegrationError {
-    let mut text = String::new();
-    let mut source: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = source {
-        if let Some(body) = error.downcast_ref::<StreamError>() {
-            return IntegrationError::RequestBody(body.clone());
-        }
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(if text.is_empty() { "" } else { ": " });
-            text.push_str(&part);
-        }
-        source = error.source();
+    match telemetry::causes(error).find_map(|cause| cause.downcast_ref::<StreamError>()) {
+        Some(body) => IntegrationError::RequestBody(body.clone()),
+        None => IntegrationError::Upstream(format!(
+            "the endpoint could not be called: {}",
+            telemetry::with_causes(error)
+        )),
     }
-    IntegrationError::Upstream(format!("the endpoint could not be called: {text}"))
 }
 
-fn client_config(tls: &TlsConfig) -> ClientConfig {
-    let provider = tls::provider();
-    let versions: &[_] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-    // The provider has suites for both versions.
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)
-        .unwrap_or_else(|_| unreachable!("ring knows TLS 1.2 and 1.3"));
-    let builder = if tls.insecure_skip_verification {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-    } else {
+fn client_config(config: &TlsConfig) -> ClientConfig {
+    let trust = match &config.ca {
+        _ if config.insecure_skip_verification => Trust::Anyone,
         // Read before: a configuration with another text is not served.
-        let roots = tls.ca.as_deref().map_or_else(system_roots, |pem| {
-            certificates(pem).unwrap_or_else(|_| RootCertStore::empty())
-        });
-        builder.with_root_certificates(roots)
+        Some(pem) => Trust::Only(tls::roots(pem).unwrap_or_else(|_| RootCertStore::empty())),
+        None => Trust::System,
     };
-    match &tls.identity {
-        Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
-        None => builder.with_no_client_auth(),
-    }
-}
-
-/// The system's certificates; where there are none, every certificate is
-/// refused when it is shown.
-fn system_roots() -> RootCertStore {
-    let mut store = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!("the system's certificates: {error}");
-    }
-    store.add_parsable_certificates(found.certs);
-    store
-}
-
-/// Takes any certificate, as `insecure_skip_verification` asks; signatures
-/// are still checked, so that the connection is with whoever showed it.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    tls::client(trust, config.identity.as_ref())
 }

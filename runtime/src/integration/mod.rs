@@ -1,7 +1,6 @@
 //! What answers a request: a closed set of integrations. They know nothing of
 //! clients; what they need of the request is handed to them.
 
-pub mod body;
 mod function;
 pub mod http;
 pub mod mock;
@@ -11,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, Request, StatusCode};
 
-pub use body::{AnswerBody, Stream, StreamError};
+pub use crate::body::{AnswerBody, Stream, StreamError};
 use http::Client;
 
 pub use mock::{Mock, Mocks};

@@ -15,9 +15,9 @@ use percent_encoding::percent_decode_str;
 
 use super::{Connection, Exchange, Matched, compression, endpoint, error::GatewayError};
 use crate::{
+    body::{AnswerBody, Stream, bounded},
     config::{ApiKind, host_name, template::Lookup},
     gateway::{Gateway, Route},
-    integration::body::{AnswerBody, Stream, bounded},
 };
 
 /// A request that a route took.

@@ -34,11 +34,8 @@ fn runs(log: &str, id: &str) -> usize {
 
 /// The first event that `audit` printed.
 fn told(gateway: &Gateway) -> Value {
-    gateway.wait_for_log("event: {");
-    let log = gateway.log();
-    let line = log.lines().find_map(|line| line.split_once("event: ")).unwrap().1;
-    let mut events = serde_json::Deserializer::from_str(line).into_iter();
-    events.next().unwrap().unwrap()
+    gateway.wait("record", || !gateway.printed_events().is_empty());
+    gateway.printed_events().remove(0)
 }
 
 #[test]

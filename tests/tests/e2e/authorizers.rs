@@ -10,10 +10,6 @@ fn gateway(config: &str) -> Gateway {
         .serve()
 }
 
-fn get(gateway: &Gateway, path: &str, token: &str) -> Answer {
-    Answer::of(gateway.request("GET", path).header("authorization", token))
-}
-
 const TOKEN: &str = r#"
 kind = "rest"
 stage = "test"
@@ -66,7 +62,7 @@ fn a_token_is_allowed_or_denied_in_the_service_s_words() {
         ("nested", 500, &nothing, "AuthorizerConfigurationException"),
         ("broken", 500, &nothing, "AuthorizerConfigurationException"),
     ] {
-        let answer = get(&gateway, "/pets/7", token);
+        let answer = gateway.get_as("/pets/7", token);
         assert_eq!((answer.status, &answer.json()), (status, body), "{token}");
         assert_eq!(answer.header("x-amzn-errortype"), Some(error), "{token}");
         let own = (status == 401).then_some("UNAUTHORIZED");
@@ -83,7 +79,7 @@ fn a_token_is_allowed_or_denied_in_the_service_s_words() {
 #[test]
 fn what_an_authorizer_says_reaches_events_and_templates() {
     let gateway = gateway(TOKEN);
-    let event = get(&gateway, "/pets/7?q=1", "allow:me").json();
+    let event = gateway.get_as("/pets/7?q=1", "allow:me").json();
     let authorizer = &event["requestContext"]["authorizer"];
     assert_eq!(authorizer["principalId"], "user allow:me");
     assert_eq!(authorizer["number"], "5");
@@ -98,7 +94,7 @@ fn what_an_authorizer_says_reaches_events_and_templates() {
             "authorizationToken": "allow:me",
         })
     );
-    assert_eq!(get(&gateway, "/who", "allow").text(), "user allow 5 true");
+    assert_eq!(gateway.get_as("/who", "allow").text(), "user allow 5 true");
     let tested = gateway.project.run(&["test", "GET", "/who", "-H", "Authorization: allow"]);
     let text = String::from_utf8_lossy(&tested.stdout).into_owned();
     assert!(text.contains("--- authorizer\ntokens (asked): user allow\n"), "{text}");
@@ -108,7 +104,7 @@ fn what_an_authorizer_says_reaches_events_and_templates() {
 fn answers_are_kept_for_the_same_caller_only() {
     let gateway = gateway(TOKEN);
     let call = |token: &str| {
-        let event = get(&gateway, "/pets/7", token).json();
+        let event = gateway.get_as("/pets/7", token).json();
         event["requestContext"]["authorizer"]["call"].as_str().expect("an id").to_owned()
     };
     let (first, other) = (call("allow:a"), call("allow:b"));
@@ -116,7 +112,7 @@ fn answers_are_kept_for_the_same_caller_only() {
     assert_ne!(first, other);
     assert_eq!(call("allow:b"), other);
     // What is kept is the policy, not what it said of one method.
-    assert_eq!(get(&gateway, "/pets/7", "allow-get").status, 200);
+    assert_eq!(gateway.get_as("/pets/7", "allow-get").status, 200);
     let put = gateway.request("PUT", "/pets/7").header("authorization", "allow-get");
     assert_eq!(Answer::of(put).status, 403);
 
@@ -209,7 +205,7 @@ authorizer = "old"
 "#;
     let gateway = gateway(config);
     let context = |path: &str, token: &str| {
-        get(&gateway, path, token).json()["requestContext"]["authorizer"].clone()
+        gateway.get_as(path, token).json()["requestContext"]["authorizer"].clone()
     };
     assert_eq!(context("/simple", "simple-yes"), json!({ "lambda": { "list": [1, "2"] } }));
     let policies = context("/policies", "allow")["lambda"].clone();
@@ -250,7 +246,7 @@ authorizer = "old"
         ("/policies", "", 401, "Unauthorized"),
         ("/tokens", "deny", 403, "Forbidden"),
     ] {
-        let answer = get(&gateway, path, token);
+        let answer = gateway.get_as(path, token);
         let expected = json!({ "message": message });
         assert_eq!((answer.status, answer.json()), (status, expected), "{path} {token}");
     }

@@ -8,15 +8,6 @@ fn gateway(kind: &str, function: &str) -> Gateway {
     Project::with_config(&config).with_handler("web", &fixture("http-guest")).serve()
 }
 
-fn expect_failure(gateway: &Gateway, path: &str, kind: &str) {
-    let answer = gateway.get(path);
-    let expected = match kind {
-        "rest" => (502, json!({ "message": "Internal server error" })),
-        _ => (500, json!({ "message": "Internal Server Error" })),
-    };
-    assert_eq!((answer.status, answer.json()), expected, "{kind} {path}: {}", gateway.log());
-}
-
 fn headers_of(request: &Value, name: &str) -> Vec<String> {
     let pairs = request["headers"].as_array().expect("pairs").iter();
     pairs.filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap().to_owned()).collect()
@@ -106,7 +97,7 @@ fn a_guest_that_speaks_http_and_misbehaves_ends_alone() {
             "/web/fields",
             "/web/handles",
         ] {
-            expect_failure(&gateway, path, kind);
+            gateway.expect_function_error(path, kind);
         }
         for text in [
             "asked to trap",
@@ -235,7 +226,7 @@ fn every_0_2_of_wasi_http_is_recognised() {
     }
     let gateway = project.serve();
     for name in ["first", "third", "later"] {
-        expect_failure(&gateway, &format!("/{name}"), "http");
+        gateway.expect_function_error(&format!("/{name}"), "http");
     }
     assert_eq!(gateway.log().matches("the guest ended without an answer").count(), 3);
 }

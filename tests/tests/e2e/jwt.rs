@@ -62,7 +62,7 @@ fn gateway(config: &str, key_set: &Value) -> Gateway {
 }
 
 fn get(gateway: &Gateway, path: &str, token: &str) -> Answer {
-    Answer::of(gateway.request("GET", path).header("authorization", format!("Bearer {token}")))
+    gateway.get_as(path, &format!("Bearer {token}"))
 }
 
 #[test]

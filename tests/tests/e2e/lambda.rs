@@ -185,6 +185,7 @@ fn a_run_tells_what_it_took() {
     assert!(log.contains("Task timed out after 0.30 seconds"), "{log}");
     assert!(log.trim_end().ends_with("\tStatus: timeout"), "{log}");
     // The processor was busy all the time.
+    gateway.wait_for_log("Status: timeout");
     let line =
         gateway.log().lines().rfind(|line| line.contains("Status: timeout")).unwrap().to_owned();
     let cpu: f64 = line.split("cpu_ms=").nth(1).unwrap().trim().parse().unwrap();

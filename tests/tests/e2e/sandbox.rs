@@ -12,15 +12,6 @@ fn probe(kind: &str, function: &str) -> Gateway {
     Project::with_config(&config).with_handler("probe", &fixture("probe")).serve()
 }
 
-fn expect_failure(gateway: &Gateway, path: &str, kind: &str) {
-    let answer = gateway.get(path);
-    let expected = match kind {
-        "rest" => (502, json!({ "message": "Internal server error" })),
-        _ => (500, json!({ "message": "Internal Server Error" })),
-    };
-    assert_eq!((answer.status, answer.json()), expected, "{kind} {path}: {}", gateway.log());
-}
-
 #[test]
 fn nothing_is_kept_between_two_invocations() {
     let gateway = probe("http", "");
@@ -33,15 +24,15 @@ fn nothing_is_kept_between_two_invocations() {
 fn a_guest_that_misbehaves_ends_alone() {
     for kind in ["http", "rest"] {
         let gateway = probe(kind, "timeout_ms = 500\nmemory_mb = 16");
-        expect_failure(&gateway, "/probe?do=trap", kind);
+        gateway.expect_function_error("/probe?do=trap", kind);
         gateway.wait_for_log("asked to trap");
-        expect_failure(&gateway, "/probe?do=error", kind);
+        gateway.expect_function_error("/probe?do=error", kind);
         gateway.wait_for_log("Probe.Error: asked to fail");
-        expect_failure(&gateway, "/probe?do=recurse", kind);
-        expect_failure(&gateway, "/probe?do=allocate&n=50000000", kind);
-        expect_failure(&gateway, "/probe?do=loop", kind);
+        gateway.expect_function_error("/probe?do=recurse", kind);
+        gateway.expect_function_error("/probe?do=allocate&n=50000000", kind);
+        gateway.expect_function_error("/probe?do=loop", kind);
         gateway.wait_for_log("task timed out after 0.50 seconds");
-        expect_failure(&gateway, "/probe?do=sleep&n=20000", kind);
+        gateway.expect_function_error("/probe?do=sleep&n=20000", kind);
         assert_eq!(gateway.get("/probe?do=allocate&n=1000000").json(), json!("done"));
     }
 }
@@ -221,7 +212,7 @@ fn a_file_that_is_no_function_is_named_with_the_reason() {
         assert!(problems.contains(expected), "{expected:?} in {problems}");
     }
     let gateway = project.with_handler("probe", &fixture("probe")).serve();
-    expect_failure(&gateway, "/wrong", "http");
+    gateway.expect_function_error("/wrong", "http");
     assert_eq!(gateway.get("/probe?do=count").status, 200);
     let health = gateway.health();
     assert_eq!(health["status"], "degraded");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mayfly_tests::{Gateway, Project, fixture};
-use serde_json::{Value, json};
+use mayfly_tests::{Project, fixture};
+use serde_json::json;
 
 fn project(schedules: &str) -> Project {
     let config = config(schedules);
@@ -14,22 +14,14 @@ fn config(schedules: &str) -> String {
     format!("[function.report]\nenvironment = {{ PRINT_EVENT = \"1\" }}\n{schedules}")
 }
 
-/// The events that the function printed so far.
-fn events(gateway: &Gateway) -> Vec<Value> {
-    let log = gateway.log();
-    let printed = log.lines().filter_map(|line| Some(line.split_once("event: ")?.1));
-    let first = |text: &str| serde_json::Deserializer::from_str(text).into_iter().next()?.ok();
-    printed.filter_map(first).collect()
-}
-
 const OFTEN: &str =
     "[[schedule]]\nname = \"often\"\nschedule = \"rate(1 second)\"\nfunction = \"report\"\n";
 
 #[test]
 fn a_schedule_invokes_its_function_with_eventbridge_s_event() {
     let gateway = project(OFTEN).serve();
-    gateway.wait("second event", || events(&gateway).len() >= 2);
-    let event = &events(&gateway)[0];
+    gateway.wait("second event", || gateway.printed_events().len() >= 2);
+    let event = &gateway.printed_events()[0];
     assert_eq!(
         (&event["source"], &event["detail-type"]),
         (&json!("aws.events"), &json!("Scheduled Event"))
@@ -43,17 +35,17 @@ fn a_schedule_invokes_its_function_with_eventbridge_s_event() {
 #[test]
 fn a_reload_neither_repeats_nor_forgets() {
     let gateway = project(OFTEN).serve();
-    gateway.wait("first event", || !events(&gateway).is_empty());
+    gateway.wait("first event", || !gateway.printed_events().is_empty());
     for edit in 0..4 {
         gateway.project.write_config(&config(&format!("# {edit}\n{OFTEN}")));
         gateway.project.put_handler(
             "other",
             &fixture(if edit % 2 == 0 { "version-one" } else { "version-two" }),
         );
-        let seen = events(&gateway).len();
-        gateway.wait("further event", || events(&gateway).len() > seen);
+        let seen = gateway.printed_events().len();
+        gateway.wait("further event", || gateway.printed_events().len() > seen);
     }
-    let events = events(&gateway);
+    let events = gateway.printed_events();
     let times: BTreeSet<&str> =
         events.iter().map(|event| event["time"].as_str().unwrap()).collect();
     assert_eq!(times.len(), events.len(), "{times:?}");
@@ -65,8 +57,8 @@ fn a_schedule_can_be_changed_stopped_and_given_an_event() {
         |input: &str, enabled: bool| format!("{OFTEN}input = '{input}'\nenabled = {enabled}\n");
     let gateway = project(&with("{\"own\": 1}", false)).serve();
     gateway.project.write_config(&config(&with("{\"own\": 2}", true)));
-    gateway.wait("first event", || !events(&gateway).is_empty());
-    assert_eq!(events(&gateway)[0], json!({ "own": 2 }));
+    gateway.wait("first event", || !gateway.printed_events().is_empty());
+    assert_eq!(gateway.printed_events()[0], json!({ "own": 2 }));
     gateway.project.write_config(&config(""));
     gateway.wait_for_log("reloaded: configuration");
     let reloads = || gateway.health()["reloads"].as_u64().unwrap();
@@ -74,6 +66,7 @@ fn a_schedule_can_be_changed_stopped_and_given_an_event() {
     // What was queued when it was removed may still run.
     let later = || gateway.log().matches(" scheduled ").count();
     let seen = later();
+    assert!(seen > 0, "{}", gateway.log());
     let begun = std::time::Instant::now();
     gateway.wait("some seconds", || begun.elapsed().as_secs() >= 3);
     assert!(later() <= seen + 1, "{} after {seen}", later());

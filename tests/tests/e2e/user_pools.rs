@@ -52,7 +52,7 @@ fn token(project: &Project, arguments: &[&str]) -> String {
 }
 
 fn get(gateway: &Gateway, path: &str, token: &str) -> Answer {
-    Answer::of(gateway.request("GET", path).header("authorization", format!("Bearer {token}")))
+    gateway.get_as(path, &format!("Bearer {token}"))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use mayfly_tests::{Answer, Gateway, Project, fixture};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 fn gateway(config: &str) -> Gateway {
     Project::with_config(config).with_handler("web", &fixture("http-async")).serve()
@@ -38,9 +38,7 @@ fn one_that_misbehaves_ends_alone() {
         ("loop", "task timed out after 0.70 seconds"),
         ("wait", "task timed out after 0.70 seconds"),
     ] {
-        let answer = gateway.get(&format!("/web/{way}"));
-        let expected = json!({ "message": "Internal Server Error" });
-        assert_eq!((answer.status, answer.json()), (500, expected), "{way}");
+        gateway.expect_function_error(&format!("/web/{way}"), "http");
         gateway.wait_for_log(why);
     }
     let mut response = gateway.request("GET", "/web/early").send().unwrap();

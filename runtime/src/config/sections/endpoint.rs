@@ -85,7 +85,7 @@ fn tls(value: &Value<'_>) -> Option<TlsConfig> {
     let table = value.table(&TLS)?;
     let ca = table.take("ca_file").and_then(|value| {
         let pem = value.file(value.string()?)?;
-        if let Err(why) = crate::integration::http::certificates(pem.as_bytes()) {
+        if let Err(why) = crate::tls::roots(pem.as_bytes()) {
             value.problem(format!("{}: {why}", value.path), "name a file of certificates in PEM");
         }
         Some(pem.into_bytes())
