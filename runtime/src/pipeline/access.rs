@@ -5,7 +5,7 @@
 use std::{
     fmt::Write as _,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -142,17 +142,20 @@ pub fn log(access: Access<'_>, body: AnswerBody) -> AnswerBody {
             AnswerBody::Whole(bytes)
         }
         AnswerBody::Stream(stream) => {
-            let logged = Logged { stream, bytes: 0, access: access.into_owned() };
+            let access = access.into_owned();
+            let logged = Logged { stream, bytes: 0, access, failed: None };
             AnswerBody::Stream(logged.boxed_unsync())
         }
     }
 }
 
-/// A body that writes its access line when it is dropped.
+/// A body that writes its access line when it is dropped, and whose end comes
+/// after what was before it, if it is an error.
 struct Logged {
     stream: Stream,
     bytes: usize,
     access: Access<'static>,
+    failed: Option<StreamError>,
 }
 
 impl Body for Logged {
@@ -163,24 +166,32 @@ impl Body for Logged {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        let frame = Pin::new(&mut self.stream).poll_frame(cx);
-        match &frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.bytes += frame.data_ref().map_or(0, Bytes::len);
-            }
-            // The head is sent already: closing the connection is all that
-            // tells the client.
-            Poll::Ready(Some(Err(error))) if self.access.logs_errors => {
-                let request_id = &*self.access.request_id;
-                tracing::error!(request_id, "the body of the answer ended early: {error}");
-            }
-            _ => {}
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        frame
+        match ready!(Pin::new(&mut self.stream).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.bytes += frame.data_ref().map_or(0, Bytes::len);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            // The head is said already: closing the connection is all that
+            // tells the client. The server writes whenever a body has nothing
+            // for now, and drops what it has not written when a body fails.
+            Some(Err(error)) => {
+                if self.access.logs_errors {
+                    let request_id = &*self.access.request_id;
+                    tracing::error!(request_id, "the body of the answer ended early: {error}");
+                }
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.failed.is_none() && self.stream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

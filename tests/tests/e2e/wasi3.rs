@@ -45,6 +45,7 @@ fn one_that_misbehaves_ends_alone() {
     assert_eq!(response.status(), 200);
     let mut text = String::new();
     assert!(response.read_to_string(&mut text).is_err(), "{text}");
+    assert_eq!(text, "the beginning");
     gateway.wait_for_log("asked to trap within the body");
     assert_eq!(gateway.get("/web").text(), "done");
 }
