@@ -127,6 +127,42 @@ fn a_gigabyte_passes_in_constant_memory() {
     assert!(grown < 64 * 1024, "{grown} KiB more than the {before} KiB before");
 }
 
+/// Each of them answers its head, and then sleeps: nobody goes on before all of
+/// them do.
+#[test]
+fn ten_thousand_invocations_sleep_at_once() {
+    const CONNECTIONS: usize = 50;
+    const STREAMS: usize = 200;
+    let gateway = gateway(
+        "[pools]\nconcurrency_max = 10_000\n\
+         [limits]\nintegration_timeout_ms = 600_000\n\
+         [function.web]\ntimeout_ms = 600_000\nmemory_mb = 16\n\
+         [stages.\"$default\"]\nlogging = \"OFF\"\n",
+    );
+    let uri = format!("http://{}/web/stuck", gateway.address);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asleep = runtime.block_on(async {
+        let mut starting = tokio::task::JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+            for _ in 0..STREAMS {
+                let (client, uri) = (client.clone(), uri.clone());
+                starting.spawn(async move {
+                    let mut response = client.get(uri).send().await.unwrap();
+                    assert_eq!(response.chunk().await.unwrap().unwrap(), "the beginning");
+                    response
+                });
+            }
+        }
+        starting.join_all().await
+    });
+    assert_eq!(asleep.len(), 10_000);
+    println!("{} MiB for 10,000 that sleep", memory(&gateway) / 1024);
+    assert!(memory(&gateway) < 8 * 1024 * 1024, "{} KiB", memory(&gateway));
+    drop((asleep, runtime));
+    gateway.wait("free sandbox", || gateway.get("/web/count").status == 200);
+}
+
 #[test]
 fn a_guest_waits_for_a_client_that_reads_slowly() {
     let gateway = gateway("[function.web]\ntimeout_ms = 20000\nreserved_concurrency = 1\n");
