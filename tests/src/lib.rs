@@ -72,6 +72,7 @@ fn built(path: PathBuf) -> PathBuf {
 pub struct Project {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 impl Default for Project {
@@ -85,7 +86,7 @@ impl Project {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("handlers")).expect("a folder");
-        Self { folder, environment: Vec::new() }
+        Self { folder, environment: Vec::new(), open_files: None }
     }
 
     /// A project with this gateway.toml.
@@ -99,6 +100,13 @@ impl Project {
     #[must_use]
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The number of open files that a gateway begins with (`ulimit -S -n`).
+    #[must_use]
+    pub fn with_open_files(mut self, number: u32) -> Self {
+        self.open_files = Some(number);
         self
     }
 
@@ -148,7 +156,16 @@ impl Project {
 
     /// The same with further arguments.
     pub fn serve_with(self, arguments: &[&str]) -> Gateway {
-        let mut child = Command::new(binary())
+        let mut command = match self.open_files {
+            None => Command::new(binary()),
+            Some(number) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "ulimit -S -n $0 && exec \"$@\"", &number.to_string()]);
+                shell.arg(binary());
+                shell
+            }
+        };
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(arguments)
             .current_dir(self.path())

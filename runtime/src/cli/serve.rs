@@ -25,6 +25,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     for problem in &problems {
         tracing::error!("{problem}");
     }
+    allow_open_files(gateway.config.server.pools.connections_max);
     let state = Arc::clone(&gateway.state);
     let outcome = runtime()?.block_on(async {
         let config = gateway.config.clone();
@@ -81,6 +82,28 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     state.flush();
     outcome
 }
+
+/// Each connection is an open file, and many systems begin with 1024 of them for
+/// a process that may ask for more.
+#[cfg(unix)]
+fn allow_open_files(connections_max: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let allowed = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    let too_few = |allowed: &u64| *allowed <= connections_max as u64;
+    if let Some(allowed) = allowed.filter(too_few) {
+        tracing::warn!(
+            "pools.connections_max is {connections_max}, but the system lets this process open \
+             {allowed} files; further connections wait (hint: `ulimit -n` shows and raises it)"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn allow_open_files(_: usize) {}
 
 /// What goes on beside requests, until it is told to stop.
 fn background(

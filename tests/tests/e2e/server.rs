@@ -140,6 +140,14 @@ fn more_connections_than_allowed_wait() {
 }
 
 #[test]
+fn it_opens_as_many_files_as_it_may() {
+    let gateway = Project::new().with_open_files(64).serve();
+    let connections: Vec<TcpStream> = (0..100).map(|_| connect(&gateway)).collect();
+    assert_eq!(gateway.get("/").status, 404);
+    drop(connections);
+}
+
+#[test]
 fn a_stopping_gateway_finishes_what_it_has_begun() {
     let mut gateway = gateway("");
     let mut stream = connect(&gateway);
