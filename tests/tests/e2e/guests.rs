@@ -1,6 +1,6 @@
 //! Guests that speak HTTP by `wasi:http` 0.2, and what is no guest.
 
-use mayfly_tests::{Answer, Gateway, Project, fixture};
+use mayfly_tests::{Answer, Gateway, Project, fixture, python, root};
 use serde_json::{Value, json};
 
 fn gateway(kind: &str, function: &str) -> Gateway {
@@ -253,10 +253,13 @@ fn what_is_no_guest_is_named_with_the_remedy() {
     write("library", r#"(module (func (export "add")))"#);
     write("browser", r#"(module (import "env" "f" (func)) (func (export "_start")))"#);
     write("unstable", r#"(module (import "wasi_unstable" "f" (func)) (func (export "_start")))"#);
+    let vast = std::fs::File::create(project.handler_path("vast")).unwrap();
+    vast.set_len(300 * 1024 * 1024).unwrap();
     let check = project.run(&["check"]);
     assert_eq!(check.status.code(), Some(2));
     let problems = String::from_utf8(check.stderr).unwrap();
     for expected in [
+        "vast.wasm: 314572800 bytes, more than the 262144000 that a handler may have",
         "it exports func greet; expected func handle(event: string, context: context) -> result<string, function-error> of mayfly:lambda/function, wasi:http/incoming-handler@0.2, wasi:http/handler@0.3.0 or wasi:cli/run",
         "strange.wasm: imports that cannot be served: acme:rocket/engine (hint: compose it with a component that exports acme:rocket",
         "wasi:http/types@0.3.0-rc-2026-03-15 is a release candidate",
@@ -266,8 +269,93 @@ fn what_is_no_guest_is_named_with_the_remedy() {
         "it imports from \"env\"",
         "it imports from \"wasi_unstable\" (hint: that is WASI before preview 1",
         "which exceeds the limit of 0x40000000 bytes (hint: pools.memory_mb_max is the most that a guest may have)",
-        "9 problems found",
+        "10 problems found",
     ] {
         assert!(problems.contains(expected), "{expected:?} in {problems}");
+    }
+}
+
+/// What tells componentize-py to make a component, and where.
+const COMPONENTIZE: &str = r#"
+import json, os, subprocess, sys
+given = json.load(sys.stdin)
+tool = os.path.join(sys.prefix, "bin", "componentize-py")
+arguments = ["-d", given["wit"], "-w", "function", "componentize", "app", "-o", given["to"]]
+subprocess.run([tool, *arguments], cwd=given["folder"], check=True, stdout=sys.stderr)
+print("{}")
+"#;
+
+/// A whole interpreter, in one function.
+const APP: &str = r#"
+import encodings.idna, json, os, socket, sys
+from componentize_py_types import Err
+from wit_world import WitWorld as Base
+from wit_world.imports import logging, services
+from wit_world.imports.types import FunctionError
+
+count = 0
+
+class WitWorld(Base):
+    def handle(self, event, context):
+        global count
+        count += 1
+        event = json.loads(event)
+        logging.log(logging.Level.WARN, "about to answer")
+        match event["rawPath"]:
+            case "/python/error":
+                raise Err(FunctionError("Mine", "by hand", []))
+            case "/python/trap":
+                raise ValueError("by accident")
+            case "/python/loop":
+                while True:
+                    pass
+            case "/python/file":
+                answer = [os.listdir("/")]
+            case "/python/socket":
+                try:
+                    answer = socket.create_connection(("127.0.0.1", 1))
+                except OSError as error:
+                    answer = type(error).__name__
+            case "/python/service":
+                try:
+                    answer = services.call("dynamodb", "ListTables", "{}")
+                except Err as error:
+                    answer = error.value.code
+            case _:
+                answer = {"by": sys.implementation.name, "name": context.function_name, "count": count, "mode": os.environ["MODE"]}
+        return json.dumps({"statusCode": 200, "body": json.dumps(answer)})
+"#;
+
+#[test]
+fn a_handler_in_python_is_one_too() {
+    let project = Project::with_config(
+        "[function.python]\ntimeout_ms = 2000\nenvironment = { MODE = \"m\" }\n",
+    );
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("app.py"), APP).unwrap();
+    let input = json!({
+        "wit": root().join("wit"),
+        "folder": source.path(),
+        "to": project.handler_path("python"),
+    });
+    let name = "guests::a_handler_in_python_is_one_too";
+    let Some(_) = python::run(name, COMPONENTIZE, &input) else { return };
+    let gateway = project.serve();
+    for _ in 0..2 {
+        let answer = gateway.get("/python");
+        let expected = json!({ "by": "cpython", "name": "python", "count": 1, "mode": "m" });
+        assert_eq!((answer.status, answer.json()), (200, expected), "{}", gateway.log());
+    }
+    gateway.wait_for_log("WARN about to answer function=\"python\"");
+    assert_eq!(gateway.get("/python/socket").status, 200, "{}", gateway.log());
+    assert_eq!(gateway.get("/python/service").json(), json!("AccessDeniedException"));
+    for (way, why) in [
+        ("error", "Mine: by hand"),
+        ("trap", "ValueError: by accident"),
+        ("loop", "task timed out after 2.00 seconds"),
+        ("file", "Error: [Errno"),
+    ] {
+        gateway.expect_function_error(&format!("/python/{way}"), "http");
+        gateway.wait_for_log(why);
     }
 }
