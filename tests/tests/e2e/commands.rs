@@ -43,6 +43,7 @@ fn a_command_that_fails_is_a_function_error() {
             ("do=exit&n=3", "exit status 1"),
             ("do=silent", "standard output is no answer: it is empty"),
             ("do=text", "it is neither JSON"),
+            ("do=twice", "it is neither JSON (trailing characters at line 2"),
             ("do=flood&n=1000", "more than response_bytes_max = 100000"),
             ("do=loop", "task timed out after 0.70 seconds"),
             ("do=trap", "asked to trap"),
@@ -78,4 +79,27 @@ fn a_command_takes_any_event() {
     let output = project.run(&["invoke", "tool", "--payload", &payload]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("statusCode") && !text.contains("REQUEST_METHOD"), "{text}");
+}
+
+#[test]
+fn a_command_may_be_asynchronous() {
+    let gateway = Project::with_config("[function.tool]\ntimeout_ms = 700\n")
+        .with_handler("tool", &fixture("command-async"))
+        .serve();
+    let answer = Answer::of(gateway.request("POST", "/tool").body("the body"));
+    assert_eq!(answer.status, 200, "{}", gateway.log());
+    let expected = json!({
+        "body": "the body", "arguments": ["tool"], "method": ["REQUEST_METHOD", "POST"],
+    });
+    assert_eq!(answer.json(), expected);
+    gateway.wait_for_log("about to answer");
+    for (way, why) in [
+        ("exit", "exit status 1"),
+        ("trap", "asked to trap"),
+        ("loop", "task timed out after 0.70 seconds"),
+        ("wait", "task timed out after 0.70 seconds"),
+    ] {
+        gateway.expect_function_error(&format!("/tool?do={way}"), "http");
+        gateway.wait_for_log(why);
+    }
 }

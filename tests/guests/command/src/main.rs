@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         }
         "silent" => Ok(()),
         "text" => write!(out, "Hello, world!"),
+        "twice" => write!(out, "{0}\n{0}", json!({ "statusCode": 200, "body": "answered" })),
         "flood" => (0..number()).try_for_each(|_| out.write_all(&[b'x'; 1024])),
         "loop" => loop {
             std::hint::black_box(());
