@@ -133,8 +133,8 @@ impl CodeCache {
 #[allow(unsafe_code, reason = "wasmtime cannot itself tell code it made from code it did not")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` was written by `put` of a process of the same user: its
-    // digest fits, and neither the folder nor the file can be written by
-    // others. Engine version and settings are part of the entry's key, and
+    // digest fits, and the file is that user's, whom nobody else can write
+    // for. Engine version and settings are part of the entry's key, and
     // wasmtime checks them once more.
     unsafe { Component::deserialize(engine, code) }
 }
@@ -156,7 +156,8 @@ fn read_private(path: &Path) -> io::Result<Vec<u8>> {
     use std::{io::Read as _, os::unix::fs::MetadataExt as _};
     let mut file = fs::File::open(path)?;
     let metadata = file.metadata()?;
-    let own = fs::metadata(path.parent().unwrap_or(Path::new(".")))?.uid();
+    // Not the folder's owner: root may serve from the folder of a user.
+    let own = rustix::process::geteuid().as_raw();
     if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
         return Err(io::Error::other("it belongs to another user or can be written by others"));
     }
@@ -194,4 +195,32 @@ fn digest_of(value: &impl std::hash::Hash) -> [u8; 32] {
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn only_entries_of_the_process_s_user_are_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let entry = folder.path().join("a.code");
+        fs::write(&entry, "code").expect("written");
+        assert_eq!(read_private(&entry).expect("one's own"), b"code");
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).expect("permissions");
+        read_private(&entry).expect_err("anybody can write to it");
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o644)).expect("permissions");
+        // Root can give it away, with its folder; others can try root's.
+        let theirs = match rustix::process::geteuid().is_root() {
+            true => {
+                chown(&entry, Some(1), None).expect("a new owner");
+                chown(folder.path(), Some(1), None).expect("a new owner");
+                entry
+            }
+            false => PathBuf::from("/etc/passwd"),
+        };
+        read_private(&theirs).expect_err("somebody else's");
+    }
 }
