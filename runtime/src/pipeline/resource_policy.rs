@@ -2,10 +2,16 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies.html>
 
+use std::borrow::Cow;
+
 use http::header;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{caller::Caller, error::GatewayError, method_request::About};
+use super::{
+    caller::Caller,
+    error::GatewayError,
+    method_request::{About, header_text},
+};
 use crate::{
     gateway::ACCOUNT_ID,
     policy::{Action, Call, Decision, Principal},
@@ -115,7 +121,8 @@ pub fn resource(about: &About<'_>) -> String {
 /// The value of a condition key; none for keys that a call without a name and
 /// from outside of a VPC has not.
 pub fn value(about: &About<'_>, key: &str) -> Option<String> {
-    let header = |name| about.headers.get(name)?.to_str().ok().map(str::to_owned);
+    // A header with other letters than ASCII's is there all the same.
+    let header = |name| header_text(about.headers, name).map(Cow::into_owned);
     let time = OffsetDateTime::from(about.exchange.time);
     if let Some(user) = about.exchange.caller.get().and_then(Caller::iam) {
         match key {

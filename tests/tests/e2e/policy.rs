@@ -71,6 +71,21 @@ fn preflights_and_other_places_are_denied_too() {
     assert_eq!(gateway.get("/pets/1").status, 403);
 }
 
+#[test]
+fn a_header_with_any_letters_is_compared() {
+    let theirs = r#", "Condition": { "StringLike": { "aws:UserAgent": "*bot*" } }"#;
+    let statements = [statement("Allow", "*", ""), statement("Deny", "*", theirs)];
+    let gateway = gateway(&statements.join(", "), "");
+    let get = |agent: &[u8]| {
+        let agent = reqwest::header::HeaderValue::from_bytes(agent).expect("a header");
+        gateway.request("GET", "/pets/1").header("user-agent", agent).send().expect("an answer")
+    };
+    assert_eq!(get("käfer".as_bytes()).status(), 200);
+    assert_eq!(get(b"bot").status(), 403);
+    assert_eq!(get("bot für käfer".as_bytes()).status(), 403);
+    assert_eq!(get(b"bot \xff").status(), 403);
+}
+
 /// A slash within a segment leads into no other path's allowance.
 #[test]
 fn an_encoded_slash_is_no_way_around_a_policy() {
