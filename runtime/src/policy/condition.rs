@@ -18,8 +18,8 @@ pub struct Condition {
     test: Test,
     /// Whether no value may fit, instead of one that has to.
     negated: bool,
-    /// Whether a key that the call lacks is fine.
-    if_exists: bool,
+    /// Whether it holds for a call without the key.
+    absent: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,19 +77,21 @@ impl Condition {
 
     fn parse(operator: &str, key: &str, values: &Value, path: &str) -> Result<Self, String> {
         let unknown = || format!("{path} has no operator {operator:?}");
-        let (all_values, name) = match operator.split_once(':') {
-            Some(("ForAllValues", name)) => (true, name),
-            Some(("ForAnyValue", name)) => (false, name),
+        // Of no values all fit, and not any.
+        let (absent, name) = match operator.split_once(':') {
+            Some(("ForAllValues", name)) => (Some(true), name),
+            Some(("ForAnyValue", name)) => (Some(false), name),
             Some(_) => return Err(unknown()),
-            None => (false, operator),
+            None => (None, operator),
         };
-        let (if_exists, name) = match name.strip_suffix("IfExists") {
-            Some(name) => (true, name),
-            None => (all_values, name),
+        let (absent, name) = match name.strip_suffix("IfExists") {
+            Some(name) => (Some(true), name),
+            None => (absent, name),
         };
         let texts = texts(values, &format!("{path}.{operator}.{key}"))?;
         let (test, negated) = test(name, texts)?.ok_or_else(unknown)?;
-        Ok(Self { key: key.to_ascii_lowercase(), test, negated, if_exists })
+        let absent = absent.unwrap_or(negated);
+        Ok(Self { key: key.to_ascii_lowercase(), test, negated, absent })
     }
 
     /// Whether it holds for a call with these values.
@@ -100,7 +102,7 @@ impl Condition {
         }
         match found {
             Some(found) => self.test.fits(&found) != self.negated,
-            None => self.if_exists || self.negated,
+            None => self.absent,
         }
     }
 }
@@ -180,8 +182,7 @@ fn each<T>(
     texts.into_iter().map(value).collect()
 }
 
-/// `10.0.0.0/8`, or one address.
-/// A range of addresses, or a single one.
+/// A range of addresses, `10.0.0.0/8`, or a single one.
 pub fn range(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?.to_canonical())))
 }
