@@ -67,7 +67,7 @@ pub struct Call<'c> {
     pub action: Action,
     /// Who makes it; none who has no name.
     pub principal: Option<Principal<'c>>,
-    /// `STAGE/METHOD/path`, as the ARN of a method ends.
+    /// `/STAGE/METHOD/path`, as the ARN of a method ends.
     pub resource: &'c str,
     /// Values of condition keys, whose names come in lower case.
     pub context: &'c dyn Fn(&str) -> Option<String>,
@@ -222,10 +222,10 @@ mod tests {
         let (allow, deny) =
             (statement("Allow", "*"), statement("Deny", "execute-api:/prod/*/admin*"));
         let both = json!([allow, deny]);
-        assert_eq!(decide(&both, "prod/GET/pets", "127.0.0.1"), Decision::Allow);
-        assert_eq!(decide(&both, "prod/GET/admin/1", "127.0.0.1"), Decision::ExplicitDeny);
-        assert_eq!(decide(&json!([deny]), "prod/GET/pets", "127.0.0.1"), Decision::ImplicitDeny);
-        assert_eq!(decide(&allow, "prod/GET/pets", "127.0.0.1"), Decision::Allow);
+        assert_eq!(decide(&both, "/prod/GET/pets", "127.0.0.1"), Decision::Allow);
+        assert_eq!(decide(&both, "/prod/GET/admin/1", "127.0.0.1"), Decision::ExplicitDeny);
+        assert_eq!(decide(&json!([deny]), "/prod/GET/pets", "127.0.0.1"), Decision::ImplicitDeny);
+        assert_eq!(decide(&allow, "/prod/GET/pets", "127.0.0.1"), Decision::Allow);
     }
 
     #[test]
@@ -238,6 +238,16 @@ mod tests {
                 "arn:aws-cn:execute-api:${AWS::Region}:${AWS::AccountId}:abc/prod/GET/pets",
                 Decision::Allow,
             ),
+            // A star takes slashes, and what is on both sides of the API's id.
+            ("arn:aws:execute-api:us-east-1:1:*/GET/pets", Decision::Allow),
+            ("arn:aws:execute-api:us-east-1:1:*/prod/*", Decision::Allow),
+            ("arn:aws:execute-api:us-east-1:*/pets", Decision::Allow),
+            ("arn:aws:execute-api:us-east-1:1:abc/GET/pets", Decision::ImplicitDeny),
+            ("arn:aws:execute-api:us-east-1:1:*/rod/GET/pets", Decision::ImplicitDeny),
+            ("*/GET/pets", Decision::Allow),
+            ("*/prod/GET/*", Decision::Allow),
+            ("execute-api:*/pets", Decision::Allow),
+            ("execute-api:prod/GET/pets", Decision::Allow),
             ("execute-api:/prod/G?T/pets", Decision::Allow),
             ("execute-api:/*/*/pets", Decision::Allow),
             ("execute-api:/prod/POST/pets", Decision::ImplicitDeny),
@@ -246,7 +256,7 @@ mod tests {
             ("arn:aws:s3:::bucket/*", Decision::ImplicitDeny),
         ] {
             let policy = statement("Allow", resource);
-            assert_eq!(decide(&policy, "prod/GET/pets", "127.0.0.1"), expected, "{resource}");
+            assert_eq!(decide(&policy, "/prod/GET/pets", "127.0.0.1"), expected, "{resource}");
         }
     }
 
@@ -261,7 +271,7 @@ mod tests {
                 policy.as_object_mut().expect("an object").remove(own);
             }
             policy[key] = value;
-            decide(&policy, "prod/GET/pets", "127.0.0.1")
+            decide(&policy, "/prod/GET/pets", "127.0.0.1")
         };
         assert_eq!(with("Action", json!(["s3:Get*", "execute-api:*"])), Decision::Allow);
         assert_eq!(with("Action", json!("EXECUTE-API:invoke")), Decision::Allow);
@@ -308,7 +318,7 @@ mod tests {
             statement[element] = principals;
             let policy = Policy::parse(&json!({ "Statement": statement })).expect("a policy");
             let principal = caller.map(|arn| Principal { arn, account: "000000000000" });
-            let (action, resource) = (Action::Invoke, "prod/GET/pets");
+            let (action, resource) = (Action::Invoke, "/prod/GET/pets");
             policy.decide(&Call { principal, action, resource, context: &|_| None })
         };
         let (root, account) = ("arn:aws:iam::000000000000:root", "000000000000");
@@ -382,7 +392,7 @@ mod tests {
             let mut policy = statement("Allow", "*");
             policy["Condition"] = condition.clone();
             let expected = if holds { Decision::Allow } else { Decision::ImplicitDeny };
-            assert_eq!(decide(&policy, "prod/GET/pets", "127.0.0.1"), expected, "{condition}");
+            assert_eq!(decide(&policy, "/prod/GET/pets", "127.0.0.1"), expected, "{condition}");
         }
     }
 

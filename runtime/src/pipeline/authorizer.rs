@@ -18,7 +18,7 @@ use crate::{
 pub fn method_arn(request: &MethodRequest<'_>) -> String {
     let api = &request.gateway.config.name;
     format!(
-        "arn:aws:execute-api:us-east-1:{ACCOUNT_ID}:{api}/{}",
+        "arn:aws:execute-api:us-east-1:{ACCOUNT_ID}:{api}{}",
         resource_policy::resource(&request.about())
     )
 }

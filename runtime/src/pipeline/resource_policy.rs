@@ -55,7 +55,7 @@ fn denied(about: &About<'_>, action: Action, resource: &str, why: &str) -> Gatew
     // The service shows the account's last digits only.
     let account = ACCOUNT_ID.get(8..).unwrap_or_default();
     let api = &about.gateway.config.name;
-    let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}/{resource}");
+    let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}{resource}");
     let action = action.name();
     let user = about.exchange.caller.get().and_then(Caller::iam);
     let who = user.map_or("anonymous", |user| user.arn.as_str());
@@ -112,10 +112,10 @@ fn decisions(
     (apis, about.exchange.caller.get().map(|caller| caller.decide(&call)))
 }
 
-/// `STAGE/METHOD/path`, as the ARN of the method that is called ends.
+/// `/STAGE/METHOD/path`, as the ARN of the method that is called ends.
 pub fn resource(about: &About<'_>) -> String {
     let path = router::canonical(about.exchange.path.unwrap_or(about.path));
-    format!("{}/{}{path}", about.exchange.stage.name, about.method)
+    format!("/{}/{}{path}", about.exchange.stage.name, about.method)
 }
 
 /// The value of a condition key; none for keys that a call without a name and

@@ -134,11 +134,15 @@ fn patterns(
     Ok(Patterns { patterns: texts.iter().filter_map(|text| read(text)).collect(), negated })
 }
 
-/// What a resource's ARN has below the API: region, account and API are those
-/// of a deployment that this is not. None where it can mean no call of an API.
+/// What a resource's ARN has below the API, with the slash that it begins with:
+/// region, account and API are those of a deployment that this is not. None
+/// where it can mean no call of an API.
 fn resource(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix("execute-api:") {
-        return Some(rest.strip_prefix('/').unwrap_or(rest).to_owned());
+        return Some(match rest.starts_with(['/', '*']) {
+            true => rest.to_owned(),
+            false => format!("/{rest}"),
+        });
     }
     // The first star takes what is before the stage.
     if text.starts_with('*') {
@@ -151,7 +155,9 @@ fn resource(text: &str) -> Option<String> {
     // A region and an account may be CloudFormation's `${AWS::Region}`.
     let (_, arn) = arn.split_once(":execute-api:")?;
     match arn.split_once('/') {
-        Some((_, rest)) => Some(rest.to_owned()),
+        // A star at the API's end takes slashes too, and so any of the path.
+        Some((api, rest)) if api.ends_with('*') => Some(format!("*/{rest}")),
+        Some((_, rest)) => Some(format!("/{rest}")),
         None => arn.ends_with('*').then(|| "*".to_owned()),
     }
 }
