@@ -29,8 +29,8 @@ pub fn method_arn(request: &MethodRequest<'_>) -> String {
 /// # Errors
 /// [`GatewayError::Unauthorized`] for a caller who says nothing of themselves,
 /// [`GatewayError::NotAuthorized`] for one who may not, the same of tokens, what
-/// is wrong with the authorizer, and [`GatewayError::Credential`] for one who has
-/// not signed.
+/// is wrong with the authorizer, [`GatewayError::Credential`] for one who has
+/// not signed, and [`GatewayError::AccessDenied`] where policies do not allow it.
 pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result<(), GatewayError> {
     let Some(authorizer) = &request.matched.route.authorizer else { return Ok(()) };
     let caller = match &authorizer.config.kind {
@@ -47,6 +47,10 @@ pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result
             Caller::Token(cognito::authorize(request, authorizer, config, trace).await?)
         }
     };
+    // A token has no policy of its own: that of the API has to allow the call.
+    if matches!(caller, Caller::Token(_)) {
+        resource_policy::check(&request.about(), false)?;
+    }
     // A request is authorized once.
     let _ = request.exchange.caller.set(caller);
     Ok(())

@@ -18,20 +18,20 @@ use crate::{
     router,
 };
 
-/// Asks the policy, if there is one. Without an authorizer it has to allow the
-/// call itself.
+/// Asks the policy, if there is one. It has to allow the call itself, unless an
+/// authorizer is still to be asked.
 ///
 /// # Errors
 /// [`GatewayError::AccessDenied`]
-pub fn check(about: &About<'_>, has_authorizer: bool) -> Result<(), GatewayError> {
+pub fn check(about: &About<'_>, is_first: bool) -> Result<(), GatewayError> {
     let Some(policy) = &about.gateway.config.policy else { return Ok(()) };
     let resource = resource(about);
     let context = |key: &str| value(about, key);
     let call = call(about, Action::Invoke, &resource, &context);
     let suffix = match policy.decide(&call) {
         Decision::Allow => return Ok(()),
-        // The authorizer may still allow what the policy says nothing about.
-        Decision::ImplicitDeny if has_authorizer => return Ok(()),
+        // Of what the policy says nothing about, more is known afterwards.
+        Decision::ImplicitDeny if is_first => return Ok(()),
         Decision::ExplicitDeny => " with an explicit deny",
         Decision::ImplicitDeny => "",
     };

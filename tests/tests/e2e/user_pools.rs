@@ -199,6 +199,49 @@ fn a_rest_api_s_user_pool_takes_id_tokens_or_scopes() {
     assert_eq!(get(&gateway, "/me", &id).status, 200);
 }
 
+/// It has no policy of its own that could allow what the API's says nothing about.
+#[test]
+fn a_good_token_still_needs_the_resource_policy() {
+    let statement = |effect: &str, resource: &str| {
+        format!(
+            r#"{{ "Effect": "{effect}", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "{resource}" }}"#
+        )
+    };
+    let statements = [
+        statement("Allow", "execute-api:/*/GET/me"),
+        statement("Deny", "execute-api:/*/GET/forbidden"),
+    ];
+    let route = |path: &str, authorizer: &str| {
+        format!(
+            "[[route]]\nroute = \"GET {path}\"\nmock = {{ body = \"ok\" }}\nauthorizer = \"{authorizer}\"\n"
+        )
+    };
+    let routes = [
+        route("/silent", "people"),
+        route("/forbidden", "people"),
+        route("/silent/jwt", "tokens"),
+    ];
+    let config = format!(
+        "kind = \"rest\"\npolicy = '''{{ \"Statement\": [{}] }}'''\n{PEOPLE}\n[authorizer.tokens]\ntype = \"jwt\"\nuser_pool = \"people\"\n{}",
+        statements.join(", "),
+        routes.join("")
+    );
+    let project = project(&config);
+    run(&project, &["users", "add", "ada"]);
+    let token = token(&project, &["ada"]);
+    let gateway = project.serve();
+    assert_eq!(get(&gateway, "/me", &token).status, 200);
+    for (path, suffix) in
+        [("/silent", ""), ("/silent/jwt", ""), ("/forbidden", " with an explicit deny")]
+    {
+        let denied = get(&gateway, path, &token);
+        assert_eq!(denied.status, 403, "{path}: {}", denied.text());
+        assert!(denied.text().ends_with(&format!("/GET{path}{suffix}\"}}")), "{}", denied.text());
+    }
+    // Who has no token is told so first.
+    assert_eq!(gateway.get("/silent").status, 401);
+}
+
 #[test]
 fn an_http_api_takes_the_tokens_of_a_pool_too() {
     let jwt = r#"
