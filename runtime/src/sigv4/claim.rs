@@ -244,7 +244,8 @@ fn date(headers: &HeaderMap) -> Result<Option<OffsetDateTime>, SignatureError> {
     let time = from_timestamp(&text)
         .or_else(|| OffsetDateTime::parse(&text, &Rfc2822).ok())
         .ok_or_else(|| no_date(&text))?;
-    Ok(Some(time.to_offset(time::UtcOffset::UTC)))
+    // A year that has five digits in UTC has no time.
+    time.checked_to_offset(time::UtcOffset::UTC).ok_or_else(|| no_date(&text)).map(Some)
 }
 
 fn no_date(text: &str) -> SignatureError {

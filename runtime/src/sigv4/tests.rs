@@ -329,6 +329,12 @@ fn a_date_header_serves_where_there_is_no_other() {
     request.headers.insert("date", date);
     request.sign();
     assert_eq!(request.verify("execute-api"), Ok("AKIDEXAMPLE".to_owned()));
+    // In UTC it is in the year 10000.
+    for late in ["Fri, 31 Dec 9999 23:59:59 -0100", "Sat, 01 Jan 0000 00:00:00 +0100"] {
+        request.headers.insert("date", HeaderValue::from_static(late));
+        let message = request.verify("execute-api").expect_err("refused").message();
+        assert!(message.starts_with("Date must be in ISO-8601"), "{late}: {message}");
+    }
 }
 
 #[test]

@@ -230,7 +230,9 @@ fn time(time: OffsetDateTime) -> String {
     let format = format_description!(
         "[month repr:short] [day padding:space] [hour]:[minute]:[second] [year] GMT"
     );
-    time.to_offset(time::UtcOffset::UTC).format(&format).unwrap_or_default()
+    // At the edges of what years there are, a time has none in UTC.
+    let time = time.checked_to_offset(time::UtcOffset::UTC).unwrap_or(time);
+    time.format(&format).unwrap_or_default()
 }
 
 #[cfg(test)]
