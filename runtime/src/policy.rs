@@ -349,6 +349,21 @@ mod tests {
     }
 
     #[test]
+    fn a_user_s_policy_names_nobody() {
+        for element in ["Principal", "NotPrincipal"] {
+            let mut own = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });
+            let document = json!({ "Statement": own });
+            Policy::parse_identity(&document).expect("a policy");
+            own[element] = json!({ "AWS": "arn:aws:iam::000000000000:user/ada" });
+            let document = json!({ "Statement": own });
+            let why = Policy::parse_identity(&document).expect_err("it names somebody");
+            assert!(why.starts_with(&format!("Statement[0].{element}: ")), "{why}");
+            // What an authorizer answers is about its caller, whomever it names.
+            Policy::parse_answer(&document).expect("a policy");
+        }
+    }
+
+    #[test]
     fn conditions_hold_or_not() {
         for (condition, holds) in [
             (json!({ "IpAddress": { "aws:SourceIp": "127.0.0.0/8" } }), true),

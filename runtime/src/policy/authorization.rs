@@ -54,7 +54,7 @@ impl Authorization {
                 return Err("its answer has no principalId".to_owned());
             }
             (false, _) => {
-                let policy = Policy::parse_identity(&answer["policyDocument"]);
+                let policy = Policy::parse_answer(&answer["policyDocument"]);
                 Verdict::Policy(policy.map_err(|why| format!("its policyDocument: {why}"))?)
             }
         };

@@ -11,7 +11,7 @@ impl Policy {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn parse(document: &Value) -> Result<Self, String> {
-        Self::read(document, true)
+        Self::read(document, Whom::Named)
     }
 
     /// Reads a policy of a caller, which has no principals.
@@ -19,10 +19,18 @@ impl Policy {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn parse_identity(document: &Value) -> Result<Self, String> {
-        Self::read(document, false)
+        Self::read(document, Whom::Owner)
     }
 
-    fn read(document: &Value, has_principals: bool) -> Result<Self, String> {
+    /// Reads the policy that an authorizer answers, of whoever has asked.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn parse_answer(document: &Value) -> Result<Self, String> {
+        Self::read(document, Whom::Anyone)
+    }
+
+    fn read(document: &Value, whom: Whom) -> Result<Self, String> {
         let object = document.as_object().ok_or("the policy is not an object")?;
         only(object, "the policy", &["Version", "Id", "Statement"])?;
         if let Some(version) = object.get("Version")
@@ -37,9 +45,20 @@ impl Policy {
         };
         let numbered = statements.into_iter().enumerate();
         let statements = numbered
-            .map(|(index, one)| statement(one, &format!("Statement[{index}]"), has_principals));
+            .map(|(index, one)| statement(one, &format!("Statement[{index}]"), whom));
         Ok(Self { statements: statements.collect::<Result<_, _>>()? })
     }
+}
+
+/// Whom a policy's statements are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Those whom they name.
+    Named,
+    /// Whose policy it is; they name nobody.
+    Owner,
+    /// The same, whomever they name.
+    Anyone,
 }
 
 const ELEMENTS: [&str; 9] = [
@@ -54,7 +73,7 @@ const ELEMENTS: [&str; 9] = [
     "Condition",
 ];
 
-fn statement(value: &Value, path: &str, has_principals: bool) -> Result<Statement, String> {
+fn statement(value: &Value, path: &str, whom: Whom) -> Result<Statement, String> {
     let object = value.as_object().ok_or_else(|| format!("{path} is not an object"))?;
     only(object, path, &ELEMENTS)?;
     let allows = match object.get("Effect") {
@@ -63,10 +82,14 @@ fn statement(value: &Value, path: &str, has_principals: bool) -> Result<Statemen
         Some(other) => return Err(format!("{path}.Effect is {other}, not \"Allow\" or \"Deny\"")),
         None => return Err(format!("{path} has no Effect")),
     };
+    let named = ["Principal", "NotPrincipal"].into_iter().find(|name| object.contains_key(*name));
+    if let (Whom::Owner, Some(name)) = (whom, named) {
+        return Err(format!("{path}.{name}: a policy of a user is about that user, and names none"));
+    }
     let lower = |text: &str| Some(text.to_ascii_lowercase());
     Ok(Statement {
         allows,
-        principals: has_principals.then(|| principals(object, path)).transpose()?,
+        principals: (whom == Whom::Named).then(|| principals(object, path)).transpose()?,
         actions: patterns(object, path, "Action", "NotAction", lower)?,
         resources: patterns(object, path, "Resource", "NotResource", resource)?,
         conditions: Condition::parse_all(object.get("Condition"), path)?,
