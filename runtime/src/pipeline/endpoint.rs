@@ -76,7 +76,8 @@ pub fn domain<'g>(
     parts: &Parts,
 ) -> Result<Option<&'g DomainConfig>, Unserved> {
     let config = &gateway.config;
-    if config.domains.is_empty() && connection.tls.is_none() {
+    let is_open = !config.disable_execute_api_endpoint;
+    if config.domains.is_empty() && is_open && connection.tls.is_none() {
         return Ok(None);
     }
     if parts.headers.get_all(header::HOST).iter().count() > 1 {
@@ -102,7 +103,7 @@ pub fn domain<'g>(
         }
     }
     match found {
-        None if config.disable_execute_api_endpoint => Err(Unserved::DefaultEndpoint),
+        None if !is_open => Err(Unserved::DefaultEndpoint),
         found => Ok(found),
     }
 }

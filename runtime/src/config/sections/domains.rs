@@ -27,7 +27,8 @@ const BASE_PATH_CHARS: &str = "$-_.+!*'()/";
 const CERT: &str = "`mayfly cert` makes one to try out";
 
 pub fn domains(root: &Table<'_>, stages: &BTreeMap<String, StageConfig>, stage: &str) -> Domains {
-    let Some(given) = root.take("domain") else {
+    let is_any = |given: &Value<'_>| !matches!(given.value, Data::Array(list) if list.is_empty());
+    let Some(given) = root.take("domain").filter(is_any) else {
         if root.boolean("disable_execute_api_endpoint", false) {
             let message = "disable_execute_api_endpoint leaves nothing to call";
             let at = root.key_at("disable_execute_api_endpoint");

@@ -144,6 +144,16 @@ fn what_is_not_right_is_a_warning() {
 }
 
 #[test]
+fn no_domains_are_as_good_as_none() {
+    let folder = Folder::new();
+    assert!(folder.load("domain = []\n").expect("valid").domains.is_empty());
+    let text = "disable_execute_api_endpoint = true\ndomain = []\n";
+    let problems = texts(&folder.load(text).expect_err("there is nothing to call"));
+    let wanted = "gateway.toml:1:1: disable_execute_api_endpoint leaves nothing to call";
+    assert!(problems[0].starts_with(wanted), "{problems:?}");
+}
+
+#[test]
 fn an_integration_s_certificate_tells_its_connections_from_others() {
     let folder = Folder::new();
     folder.pair("ada", |_| {});
