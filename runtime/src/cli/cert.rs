@@ -18,7 +18,7 @@ use rcgen::{
 
 use super::Failure;
 use crate::{
-    config::host_name,
+    config::domain_name,
     tls::{Facts, Identity},
 };
 
@@ -105,17 +105,11 @@ fn names(arguments: &Arguments) -> anyhow::Result<Vec<String>> {
     }
     let mut names: Vec<String> = Vec::new();
     for given in &arguments.names {
-        let name = host_name(given).into_owned();
-        let host = name.strip_prefix("*.").unwrap_or(&name);
-        let label = |label: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            (1..=63).contains(&label.len()) && label.chars().all(fits)
-        };
-        let is_name = name.len() <= 253 && host.split('.').all(label);
-        ensure!(
-            is_name || name.parse::<IpAddr>().is_ok(),
-            "{given:?} is neither a host's name nor an IP address (hint: no scheme, no port, other letters in punycode)"
-        );
+        let name = domain_name(given).with_context(|| {
+            format!(
+                "{given:?} is neither a host's name nor an IP address (hint: no scheme, no port, other letters in punycode, and two labels after \"*.\")"
+            )
+        })?;
         if !names.contains(&name) {
             names.push(name);
         }

@@ -6,6 +6,12 @@ use rustls::ServerConfig;
 
 use crate::tls::{Identity, Terms};
 
+/// The longest name of a host, in characters: DNS's.
+const NAME_CHARS_MAX: usize = 253;
+
+/// The longest label of one, in characters.
+const LABEL_CHARS_MAX: usize = 63;
+
 /// One `[[domain]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DomainConfig {
@@ -105,6 +111,34 @@ pub fn host_name(host: &str) -> Cow<'_, str> {
     }
 }
 
+/// What a domain called `given` is named: a host's name as [`host_name`] makes
+/// it, `*.` and one of at least two labels, or an address. None where it can be
+/// no domain's name.
+pub fn domain_name(given: &str) -> Option<String> {
+    let name = host_name(given).into_owned();
+    if name.parse::<IpAddr>().is_ok() {
+        return Some(name);
+    }
+    let (labels, least) = match name.strip_prefix("*.") {
+        Some(labels) => (labels, 2),
+        None => (name.as_str(), 1),
+    };
+    let label = |label: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        (1..=LABEL_CHARS_MAX).contains(&label.len())
+            && label.chars().all(fits)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // What is like an address and is none is nobody's name either.
+    let is_number = labels.split('.').next_back().is_some_and(|last| last.parse::<u32>().is_ok());
+    let is_name = name.len() <= NAME_CHARS_MAX
+        && labels.split('.').count() >= least
+        && labels.split('.').all(label)
+        && !is_number;
+    is_name.then_some(name)
+}
+
 /// A domain's API mappings: base paths, without slashes at their ends, and the
 /// stages that they lead to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -183,6 +217,33 @@ mod tests {
         assert_eq!(some.find("/"), None);
         assert_eq!(some.find("/v2"), None);
         assert_eq!(BasePaths::default().find("/v2"), None);
+    }
+
+    #[test]
+    fn a_domain_has_a_host_s_name_or_an_address() {
+        for (given, name) in [
+            ("API.Example.com.", Some("api.example.com")),
+            ("localhost", Some("localhost")),
+            ("*.example.com", Some("*.example.com")),
+            ("[::1]", Some("::1")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("*.localhost", None),
+            ("*", None),
+            ("*.", None),
+            ("a.*.example.com", None),
+            ("-a.example.com", None),
+            ("a-.example.com", None),
+            ("a..b", None),
+            ("192.168.1", None),
+            ("*.168.1", None),
+            ("a:443", None),
+            ("", None),
+        ] {
+            assert_eq!(domain_name(given).as_deref(), name, "{given}");
+        }
+        assert!(domain_name(&"a.".repeat(126)).is_some());
+        assert!(domain_name(&"a.".repeat(128)).is_none());
+        assert!(domain_name(&"a".repeat(64)).is_none());
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use authorizer::{
 };
 pub use condition::{Condition, Part, Test};
 pub use credential::CredentialConfig;
-pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, host_name};
+pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, domain_name, host_name};
 pub use filter::{RequestFilterConfig, contains};
 pub use function_name::FunctionName;
 pub use function_reference::{FunctionReference, is_qualifier, version_number};

@@ -94,6 +94,7 @@ fn what_is_no_name_is_refused() {
         &["cert", "https://localhost"][..],
         &["cert", "localhost:3000"],
         &["cert", "a b"],
+        &["cert", "*.localhost"],
         &["cert", ""],
         &["cert", "--client", "a", "b"],
         &["cert", "--client", ""],

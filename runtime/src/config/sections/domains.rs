@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     sync::Arc,
 };
 
 use crate::{
     config::{
-        BasePaths, DomainConfig, DomainTls, Domains, StageConfig, host_name,
+        BasePaths, DomainConfig, DomainTls, Domains, StageConfig, domain_name,
         keys::{DOMAIN, MUTUAL_TLS},
         read::{Entry, Table, Text, Value},
         tree::Data,
@@ -16,8 +15,6 @@ use crate::{
     tls::{self, Identity, IdentityError, SecurityPolicy, Terms, TrustStore},
 };
 
-/// The longest name, in characters: DNS's.
-const NAME_CHARS_MAX: usize = 253;
 /// The longest base path, in characters: API Gateway's.
 const BASE_PATH_CHARS_MAX: usize = 300;
 /// The characters of a base path beside letters and digits: API Gateway's.
@@ -79,26 +76,13 @@ fn name(table: &Table<'_>) -> Option<String> {
         return None;
     };
     let given = value.string()?;
-    let name = host_name(given.text).into_owned();
-    let labels = name.strip_prefix("*.").unwrap_or(&name);
-    let label = |label: &str| {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        (1..=63).contains(&label.len())
-            && label.chars().all(fits)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // What is like an address and is none is nobody's name either.
-    let is_number = labels.split('.').next_back().is_some_and(|last| last.parse::<u32>().is_ok());
-    let is_name = name.len() <= NAME_CHARS_MAX && labels.split('.').all(label) && !is_number;
-    let is_wildcard_of_one = name.starts_with("*.") && !labels.contains('.');
-    if name.parse::<IpAddr>().is_err() && (!is_name || is_wildcard_of_one) {
+    let name = domain_name(given.text);
+    if name.is_none() {
         let message = format!("a domain cannot be named {:?}", given.text);
         let hint = "write a host's name such as \"api.example.com\" or \"*.example.com\", in punycode if it has other letters, or an IP address; no port";
         table.source.problem(given.at, message, hint);
-        return None;
     }
-    Some(name)
+    name
 }
 
 fn base_paths(table: &Table<'_>, stages: &BTreeMap<String, StageConfig>, stage: &str) -> BasePaths {
