@@ -23,7 +23,11 @@ use crate::{
         LambdaAuthorizer, MappedConfig, MappingExpression, PayloadFormat, Place, RouteCacheConfig,
         RouteConfig, StageConfig, ThrottleConfig, Unauthorized, ValidationConfig,
     },
-    integration::{Mock, Mocks, http::Clients, record::Recorder},
+    integration::{
+        Mock, Mocks,
+        http::{Client, Clients},
+        record::Recorder,
+    },
     jwt::{
         KeySet,
         remote::{Location, Remote},
@@ -49,8 +53,6 @@ pub struct Gateway {
     pub functions: BTreeMap<String, FunctionState>,
     /// Routes: those of the file, then drop-ins.
     pub router: Router<Route>,
-    /// Who calls HTTP endpoints.
-    pub clients: Arc<Clients>,
     /// What requests share.
     pub state: Arc<State>,
     /// Who may send which API key.
@@ -147,6 +149,8 @@ pub struct Route {
     pub streams: bool,
     /// What answers.
     pub target: Target,
+    /// Who calls the endpoint, where that is what answers.
+    pub client: Option<Client>,
     /// How long that may take.
     pub timeout: Duration,
 }
@@ -262,7 +266,7 @@ impl Gateway {
     pub fn new(
         config: Config,
         functions: BTreeMap<String, FunctionState>,
-        clients: Arc<Clients>,
+        clients: &Clients,
         state: Arc<State>,
         user_pools: UserPools,
         lambda: Arc<Lambda>,
@@ -280,6 +284,8 @@ impl Gateway {
             .filter_map(|route| {
                 let target = target(route, &mocks)?;
                 let mut own = Route::new(&route.key, target, route.timeout, false);
+                let endpoint = route.integration.endpoint();
+                own.client = endpoint.map(|http| clients.get(&http.tls));
                 own.streams = streams(&route.integration, route.validation.as_deref());
                 own.api_key_required = route.api_key_required;
                 own.throttles = throttles(&config, &own.key, route.throttle);
@@ -293,7 +299,7 @@ impl Gateway {
                     found.unwrap_or_else(|| {
                         let keys = keys(config, &user_pools, |location| {
                             let known = before.map_or(&[][..], |before| &before.issuers);
-                            remote(location, &mut issuers, known, &clients)
+                            remote(location, &mut issuers, known, clients)
                         });
                         let new = Arc::new(Authorizer::new(config, keys, shared));
                         authorizers.push(Arc::clone(&new));
@@ -327,7 +333,8 @@ impl Gateway {
             let target = Target::HttpProxy(Arc::clone(&own.endpoint));
             let rest = vec![Segment::Greedy(REST.to_owned())];
             let key = RouteKey::Path(RouteMethod::Any, PathPattern::from_segments(rest));
-            let route = Route::new(&key, target, config.limits.integration_timeout, false);
+            let mut route = Route::new(&key, target, config.limits.integration_timeout, false);
+            route.client = Some(clients.get(&own.endpoint.tls));
             Recording { route, recorder: old.map_or_else(new, Arc::clone) }
         });
         // There is cryptography for TLS: what fails is never configured.
@@ -339,7 +346,6 @@ impl Gateway {
             config,
             functions,
             router,
-            clients,
             state,
             lambda,
             api_keys,
@@ -563,6 +569,7 @@ impl Route {
             validation: None,
             streams: false,
             target,
+            client: None,
             timeout,
         }
     }

@@ -107,7 +107,7 @@ pub struct Loader {
     source: Source,
     sandbox: Arc<Sandbox>,
     services: Arc<Services>,
-    clients: Arc<Clients>,
+    clients: Clients,
     state: Arc<State>,
     user_pools: UserPools,
     lambda: Arc<Lambda>,
@@ -157,7 +157,7 @@ impl Loader {
             source,
             sandbox,
             services,
-            clients: Arc::default(),
+            clients: Clients::default(),
             state,
             user_pools,
             lambda,
@@ -255,10 +255,9 @@ impl Loader {
         functions: BTreeMap<String, FunctionState>,
         before: Option<&Gateway>,
     ) -> Gateway {
-        let (clients, state) = (Arc::clone(&self.clients), Arc::clone(&self.state));
         let (config, pools) = (self.config.clone(), self.user_pools.clone());
-        let lambda = Arc::clone(&self.lambda);
-        Gateway::new(config, functions, clients, state, pools, lambda, before)
+        let (state, lambda) = (Arc::clone(&self.state), Arc::clone(&self.lambda));
+        Gateway::new(config, functions, &self.clients, state, pools, lambda, before)
     }
 
     /// The folders whose changes matter: those of the configuration, of the

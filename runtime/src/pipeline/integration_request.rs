@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     config::{
-        FunctionName, FunctionReference, HttpConfig, LoggingLevel, MappedConfig, MappedTarget,
-        Passthrough,
+        FunctionName, FunctionReference, LoggingLevel, MappedConfig, MappedTarget, Passthrough,
     },
     gateway::{FunctionState, Target},
     integration::{AnswerBody, IntegrationRequest},
@@ -63,13 +62,13 @@ pub fn build<'r>(
                 }
                 MappedTarget::Http(http) => {
                     let call = http_request::mapped(request, http, body, overrides)?;
-                    Ok(endpoint(request, http, call, false))
+                    endpoint(request, call, false)
                 }
             }
         }
         Target::HttpProxy(http) => {
             let call = http_request::proxied(request, http)?;
-            Ok(endpoint(request, http, call, request.streams))
+            endpoint(request, call, request.streams)
         }
     }
 }
@@ -96,12 +95,13 @@ fn call_context(request: &MethodRequest<'_>, qualifier: Option<String>) -> CallC
 
 fn endpoint<'r>(
     request: &MethodRequest<'_>,
-    http: &HttpConfig,
     call: http::Request<AnswerBody>,
     streams: bool,
-) -> IntegrationRequest<'r> {
-    let client = request.gateway.clients.get(&http.tls);
-    IntegrationRequest::Http { client, request: Box::new(call), streams }
+) -> Result<IntegrationRequest<'r>, GatewayError> {
+    // Every route to an endpoint got one when the snapshot was made.
+    let client = request.matched.route.client.clone();
+    let client = client.ok_or_else(|| GatewayError::Integration("it has no client".to_owned()))?;
+    Ok(IntegrationRequest::Http { client, request: Box::new(call), streams })
 }
 
 /// A mock and a function take text.

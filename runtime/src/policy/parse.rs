@@ -44,8 +44,8 @@ impl Policy {
             Some(one) => vec![one],
         };
         let numbered = statements.into_iter().enumerate();
-        let statements = numbered
-            .map(|(index, one)| statement(one, &format!("Statement[{index}]"), whom));
+        let statements =
+            numbered.map(|(index, one)| statement(one, &format!("Statement[{index}]"), whom));
         Ok(Self { statements: statements.collect::<Result<_, _>>()? })
     }
 }
@@ -84,7 +84,9 @@ fn statement(value: &Value, path: &str, whom: Whom) -> Result<Statement, String>
     };
     let named = ["Principal", "NotPrincipal"].into_iter().find(|name| object.contains_key(*name));
     if let (Whom::Owner, Some(name)) = (whom, named) {
-        return Err(format!("{path}.{name}: a policy of a user is about that user, and names none"));
+        return Err(format!(
+            "{path}.{name}: a policy of a user is about that user, and names none"
+        ));
     }
     let lower = |text: &str| Some(text.to_ascii_lowercase());
     Ok(Statement {

@@ -216,11 +216,8 @@ fn a_good_token_still_needs_the_resource_policy() {
             "[[route]]\nroute = \"GET {path}\"\nmock = {{ body = \"ok\" }}\nauthorizer = \"{authorizer}\"\n"
         )
     };
-    let routes = [
-        route("/silent", "people"),
-        route("/forbidden", "people"),
-        route("/silent/jwt", "tokens"),
-    ];
+    let routes =
+        [route("/silent", "people"), route("/forbidden", "people"), route("/silent/jwt", "tokens")];
     let config = format!(
         "kind = \"rest\"\npolicy = '''{{ \"Statement\": [{}] }}'''\n{PEOPLE}\n[authorizer.tokens]\ntype = \"jwt\"\nuser_pool = \"people\"\n{}",
         statements.join(", "),
