@@ -43,6 +43,8 @@ pub mod integration;
 
 pub mod body;
 
+pub mod http_client;
+
 pub mod sandbox;
 
 pub mod services;

@@ -7,36 +7,22 @@
 
 mod resolver;
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{
-        Client as Pool,
-        connect::{HttpConnector, capture_connection},
-    },
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::connect::capture_connection;
 use ipnet::IpNet;
 
 use crate::{
     body::{StreamError, bounded},
     config::{OutboundConfig, Server, is_public},
+    http_client::{CONNECT_TIMEOUT, Pool, Shared, pool},
     telemetry,
     tls::{self, Trust},
 };
 use resolver::{ResolveError, Resolver};
-
-/// The longest that a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for the head of an answer, and for each part of its body,
 /// where the guest does not say.
@@ -44,21 +30,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest that a guest may say.
 const ANSWER_TIMEOUT_MAX: Duration = Duration::from_secs(900);
-
-/// How long a connection is kept without being used.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Connections to one host that are kept without being used.
-const IDLE_MAX: usize = 64;
-
-/// What is read of an answer at once, and so the longest head of one, in bytes.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-
-/// The longest head of an answer over HTTP/2, in bytes.
-const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
-
-/// Header lines of an answer.
-const HEADERS_MAX: usize = 256;
 
 /// An answer's body.
 pub type AnswerBody = UnsyncBoxBody<Bytes, OutboundError>;
@@ -69,15 +40,14 @@ pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + S
 /// What a function may call.
 pub struct Outbound {
     config: OutboundConfig,
-    client: Client,
+    client: Arc<Client>,
 }
 
-/// Clients by the networks that they may reach. They outlive functions, so
-/// that a reload keeps connections.
+/// Clients by the networks that they may reach.
 #[derive(Default)]
-pub struct Clients(Mutex<BTreeMap<Vec<IpNet>, Client>>);
+pub struct Clients(Shared<Vec<IpNet>, Client>);
 
-type Client = Arc<Pool<HttpsConnector<HttpConnector<Resolver>>, RequestBody>>;
+type Client = Pool<Resolver, RequestBody>;
 
 /// How long a guest wants to wait; at most as long as it may.
 #[derive(Debug, Clone, Copy, Default)]
@@ -163,34 +133,10 @@ impl Clients {
         if config.hosts.is_empty() {
             return None;
         }
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let client =
-            clients.entry(config.networks.clone()).or_insert_with_key(|networks| client(networks));
-        Some(Arc::new(Outbound { config: config.clone(), client: Arc::clone(client) }))
+        let networks = &config.networks;
+        let new = || pool(Resolver::new(networks), tls::client(Trust::System, None));
+        Some(Arc::new(Outbound { config: config.clone(), client: self.0.get(networks, new) }))
     }
-}
-
-fn client(networks: &[IpNet]) -> Client {
-    let mut connector = HttpConnector::new_with_resolver(Resolver::new(networks));
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    connector.set_nodelay(true);
-    connector.enforce_http(false);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls::client(Trust::System, None))
-        .https_or_http()
-        .enable_http1()
-        .enable_http2()
-        .wrap_connector(connector);
-    let pool = Pool::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(IDLE_MAX)
-        .http1_max_buf_size(BUFFER_BYTES_MAX)
-        .http1_max_headers(HEADERS_MAX)
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
-        .build(connector);
-    Arc::new(pool)
 }
 
 impl Outbound {

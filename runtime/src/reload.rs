@@ -241,7 +241,6 @@ impl Loader {
         let changes = changes(&current, &gateway);
         if !changes.is_empty() {
             shared.gateway.store(Arc::new(gateway));
-            self.clients.retain(&self.config);
             shared.reloads.fetch_add(1, Ordering::Relaxed);
             tracing::info!("reloaded: {}", changes.join(", "));
         }

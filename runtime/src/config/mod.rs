@@ -555,12 +555,6 @@ impl Config {
         self.functions.get(name).unwrap_or(&self.function_default)
     }
 
-    /// The endpoints that routes call, and the one that is recorded.
-    pub fn endpoints(&self) -> impl Iterator<Item = &HttpConfig> {
-        let recorded = self.record.as_ref().map(|record| &*record.endpoint);
-        self.routes.iter().filter_map(|route| route.integration.endpoint()).chain(recorded)
-    }
-
     /// Whether any stage, or its canary, has the variable.
     pub fn has_stage_variable(&self, name: &str) -> bool {
         self.stages.values().any(|stage| {

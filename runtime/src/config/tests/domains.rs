@@ -165,7 +165,8 @@ fn an_integration_s_certificate_tells_its_connections_from_others() {
     };
     let text = [route("/1", "ada"), route("/2", "bob"), route("/3", "ada")].concat();
     let config = folder.load(&text).expect("valid");
-    let tls: Vec<_> = config.endpoints().map(|http| &http.tls).collect();
+    let endpoints = config.routes.iter().filter_map(|route| route.integration.endpoint());
+    let tls: Vec<_> = endpoints.map(|http| &http.tls).collect();
     assert_eq!(tls.len(), 3);
     assert!(tls[0] == tls[2] && tls[0] != tls[1]);
     assert!(!format!("{config:?}").contains(key.lines().nth(1).expect("a line")));
