@@ -586,9 +586,7 @@ impl Config {
             };
             add(&stage.variables);
             if let Some(canary) = &stage.canary {
-                let mut variables = stage.variables.clone();
-                variables.extend(canary.variables.clone());
-                add(&variables);
+                add(&canary.variables);
             }
         }
         names

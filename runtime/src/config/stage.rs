@@ -115,7 +115,7 @@ pub enum Unauthorized {
 pub struct CanaryConfig {
     /// How many of a hundred requests it takes, 0 to 100.
     pub percent: f64,
-    /// Stage variables in place of the stage's own.
+    /// The stage variables of those: the stage's, with its own in their place.
     pub variables: BTreeMap<String, String>,
 }
 

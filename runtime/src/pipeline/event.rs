@@ -550,7 +550,7 @@ fn parameters<'r>(request: &'r MethodRequest<'_>) -> Option<Members<&'r str>> {
 }
 
 fn stage_variables<'r>(request: &'r MethodRequest<'_>) -> Option<&'r BTreeMap<String, String>> {
-    Some(&*request.exchange.stage.variables).filter(|variables| !variables.is_empty())
+    Some(request.exchange.stage.variables).filter(|variables| !variables.is_empty())
 }
 
 /// Format 1.0 writes names as most clients do; what is not a well-known header

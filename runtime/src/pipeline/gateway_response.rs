@@ -56,7 +56,7 @@ fn apply(
     if let Some((name, template)) = template {
         let variables = Variables {
             context: context.clone(),
-            stage_variables: about.exchange.stage.variables.clone().into_owned(),
+            stage_variables: about.exchange.stage.variables.clone(),
             ..Variables::default()
         };
         match template.render(variables) {

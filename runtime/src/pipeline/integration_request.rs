@@ -184,6 +184,6 @@ pub fn variables(request: &MethodRequest<'_>, body: String) -> Variables {
         query: request.query.clone(),
         headers: event::template_headers(request),
         context: event::template_context(&request.about()),
-        stage_variables: request.exchange.stage.variables.clone().into_owned(),
+        stage_variables: request.exchange.stage.variables.clone(),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/canary-release.html>
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub struct Stage<'g> {
     /// Its configuration; none where it has none.
     pub config: Option<&'g StageConfig>,
     /// Its variables, with the canary's in place of its own.
-    pub variables: Cow<'g, BTreeMap<String, String>>,
+    pub variables: &'g BTreeMap<String, String>,
     /// Whether the canary takes the request; none where the stage has no canary.
     pub is_canary: Option<bool>,
 }
@@ -64,7 +64,7 @@ impl<'g> Stage<'g> {
         };
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         let stage = config.stages.get(name);
-        let variables = Cow::Borrowed(stage.map_or(&NONE, |stage| &stage.variables));
+        let variables = stage.map_or(&NONE, |stage| &stage.variables);
         let mut found = Self { name, config: stage, variables, is_canary: None };
         found.release(stage, id);
         Found { stage: found, path, base_path }
@@ -87,8 +87,8 @@ impl<'g> Stage<'g> {
         let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0);
         let takes = drawn * 100.0 < canary.percent;
         self.is_canary = Some(takes);
-        if takes && !canary.variables.is_empty() {
-            self.variables.to_mut().extend(canary.variables.clone());
+        if takes {
+            self.variables = &canary.variables;
         }
     }
 }

@@ -115,7 +115,7 @@ impl Trace {
             if stage.is_canary == Some(true) {
                 text.push_str(", its canary");
             }
-            for (name, value) in &*stage.variables {
+            for (name, value) in stage.variables {
                 text.push_str(&format!("\nstage variable {name} = {value:?}"));
             }
             for (name, value) in &matched.parameters {

@@ -169,15 +169,16 @@ fn stage(entry: &Entry<'_>) -> StageConfig {
         let message = format!("{}.data_trace needs logging = \"INFO\"", entry.value.path);
         table.source.problem(at, message, "it adds bodies to the steps that INFO logs");
     }
+    let variables = variables(&table);
     StageConfig {
-        variables: variables(&table),
+        canary: table.take("canary").and_then(|value| canary(&value, &variables)),
+        variables,
         logging,
         data_trace,
         access_log: access_log(&table),
         throttle: throttle_of(&table),
         cache: table.take("cache").and_then(|value| cache::stage(&value)),
         methods: methods(&table),
-        canary: table.take("canary").and_then(|value| canary(&value)),
     }
 }
 
@@ -228,13 +229,15 @@ fn access_log(table: &Table<'_>) -> Option<AccessLogFormat> {
     }
 }
 
-fn canary(value: &Value<'_>) -> Option<CanaryConfig> {
+fn canary(value: &Value<'_>, stages: &BTreeMap<String, String>) -> Option<CanaryConfig> {
     let table = value.table(&CANARY)?;
     let Some(percent) = table.take("percent") else {
         value.problem(format!("{} has no percent", value.path), "write percent = 10");
         return None;
     };
-    Some(CanaryConfig { percent: percent.number(0.0..=100.0)?, variables: variables(&table) })
+    let mut own = stages.clone();
+    own.extend(variables(&table));
+    Some(CanaryConfig { percent: percent.number(0.0..=100.0)?, variables: own })
 }
 
 /// Names and values are held to what API Gateway accepts, so that what works
