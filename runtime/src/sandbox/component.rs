@@ -8,7 +8,12 @@ use wasmtime::component::{Component, InstancePre, types::ComponentItem};
 use wasmtime_wasi::{p2, p3};
 use wasmtime_wasi_http::{p2::bindings as http_p2, p3::bindings as http_p3};
 
-use super::{Hosts, adapter, bindings::FunctionPre, engine::Concurrency, host::State};
+use super::{
+    Hosts, adapter,
+    bindings::FunctionPre,
+    engine::{self, Concurrency},
+    host::State,
+};
 
 /// Compiled code of one handler.
 pub struct Code {
@@ -17,6 +22,8 @@ pub struct Code {
     /// Size of the `.wasm` file, in bytes.
     pub size: usize,
     pub(super) guest: Guest,
+    /// How many of the pools' places a sandbox of it takes.
+    pub(super) places: u32,
 }
 
 /// What a guest is called by. What exports several of these is the first of
@@ -111,7 +118,8 @@ pub fn load(hosts: &Hosts, wasm: &[u8]) -> Result<Code, LoadError> {
         .instantiate_pre(&component)
         .map_err(|error| LoadError::Import(unserved(host, &component, &error)))?;
     let guest = guest(host, &component, instance)?;
-    Ok(Code { sha256, size: wasm.len(), guest })
+    let places = engine::places(&component, &hosts.pools);
+    Ok(Code { sha256, size: wasm.len(), guest, places })
 }
 
 /// An engine with what its guests may import, and its cache of compiled code.

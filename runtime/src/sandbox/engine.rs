@@ -2,7 +2,7 @@
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    WasmBacktraceDetails, component::Component,
 };
 
 use crate::config::Pools;
@@ -27,6 +27,10 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 /// Tables of one component.
 const TABLES_PER_COMPONENT: u32 = 16;
 
+/// Tables that the pool has for each sandbox, on average; of memories it has
+/// one.
+const TABLES_PER_SANDBOX: u32 = 3;
+
 /// Elements of one table; large applications have a few tens of thousands of
 /// functions that are called through pointers.
 const TABLE_ELEMENTS: usize = 100_000;
@@ -47,15 +51,27 @@ pub enum Concurrency {
     Async,
 }
 
+/// How many of the pools' places one instance of a component takes: what is
+/// composed of others has several memories and tables.
+pub fn places(component: &Component, pools: &Pools) -> u32 {
+    // None of it is known where modules are imported, which nobody provides.
+    let Some(needs) = component.resources_required() else { return pools.concurrency_max };
+    let tables = needs.num_tables.div_ceil(TABLES_PER_SANDBOX);
+    needs.num_memories.max(tables).max(1).min(pools.concurrency_max)
+}
+
 pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> {
     let memory_bytes = pools.memory_mb_max as usize * MIB;
     let sandboxes = pools.concurrency_max;
 
+    let tables = sandboxes.saturating_mul(TABLES_PER_SANDBOX);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(sandboxes)
-        .total_core_instances(sandboxes.saturating_mul(4))
+        // They are only counted: nothing is reserved for them.
+        .total_core_instances(sandboxes.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        // Whoever is alone may have as many as one component may, see `places`.
         .total_memories(sandboxes.saturating_add(MEMORIES_PER_COMPONENT))
-        .total_tables(sandboxes.saturating_mul(3).saturating_add(TABLES_PER_COMPONENT))
+        .total_tables(tables.saturating_add(TABLES_PER_COMPONENT))
         .total_stacks(sandboxes)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)

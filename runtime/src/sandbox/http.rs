@@ -101,7 +101,7 @@ impl Function {
     {
         let running = self.begin()?;
         // The pool is never closed.
-        let slot = Arc::clone(&self.pool).acquire_owned().await.ok();
+        let slot = Arc::clone(&self.pool).acquire_many_owned(self.code.places).await.ok();
         let HttpInvocation { request, context } = invocation;
         let (mut parts, body) = request.into_parts();
         self.describe(&mut parts, &context);

@@ -243,7 +243,7 @@ impl Function {
             return self.handle_event(invocation).await;
         }
         let running = self.begin()?;
-        let _slot = self.pool.acquire().await;
+        let _slot = self.pool.acquire_many(self.code.places).await;
         let log = self.log(&invocation.context);
         let mut metered = Metered::start(self, &invocation.context, log.clone(), running);
         let meter = Arc::clone(metered.meter());

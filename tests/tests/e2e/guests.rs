@@ -193,6 +193,11 @@ fn what_the_stage_keeps_is_read_whole() {
 
 /// A component that exports an interface whose function does nothing.
 fn idle_handler(version: &str) -> Vec<u8> {
+    handler(version, "(func (export \"handle\") (param i32 i32))", "")
+}
+
+/// One whose function is that of a core module, beside `more`.
+fn handler(version: &str, module: &str, more: &str) -> Vec<u8> {
     let text = format!(
         r#"(component
             (import "wasi:http/types@{version}" (instance $types
@@ -200,7 +205,8 @@ fn idle_handler(version: &str) -> Vec<u8> {
                 (export "response-outparam" (type (sub resource)))))
             (alias export $types "incoming-request" (type $request))
             (alias export $types "response-outparam" (type $out))
-            (core module $m (func (export "handle") (param i32 i32)))
+            {more}
+            (core module $m {module})
             (core instance $i (instantiate $m))
             (func $handle (param "request" (own $request)) (param "response-out" (own $out))
                 (canon lift (core func $i "handle")))
@@ -229,6 +235,33 @@ fn every_0_2_of_wasi_http_is_recognised() {
         gateway.expect_function_error(&format!("/{name}"), "http");
     }
     assert_eq!(gateway.log().matches("the guest ended without an answer").count(), 3);
+}
+
+/// What is composed of others has more memories, tables and instances than the
+/// pools have for each sandbox.
+#[test]
+fn composed_guests_wait_for_their_turn_too() {
+    let busy = r#"(func (export "handle") (param i32 i32) (local $left i32)
+        (local.set $left (i32.const 30000000))
+        (loop $again
+            (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))"#;
+    let part = "(memory 1) (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref)";
+    let small: String = (0..20).map(|_| "(core instance (instantiate $s))").collect();
+    let parts = "(core instance (instantiate $p))".repeat(4);
+    let more = format!("(core module $s) {small} (core module $p {part}) {parts}");
+    for concurrency_max in [1, 14] {
+        let config = format!("[pools]\nconcurrency_max = {concurrency_max}\n");
+        let project = Project::with_config(&config);
+        std::fs::write(project.handler_path("composed"), handler("0.2.0", busy, &more)).unwrap();
+        let gateway = project.serve();
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| gateway.expect_function_error("/composed", "http"));
+            }
+        });
+        let log = gateway.log();
+        assert_eq!(log.matches("the guest ended without an answer").count(), 10, "{log}");
+    }
 }
 
 #[test]
