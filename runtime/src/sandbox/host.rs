@@ -243,13 +243,22 @@ fn grow(total: &mut usize, current: usize, desired: usize, max: usize) -> bool {
     allowed
 }
 
+/// Whether the guest's own maximum forbids it, which is compared only after the
+/// limiter was asked: nothing would be there of what it has counted.
+fn is_refused(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|own| desired > own)
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if is_refused(desired, maximum) {
+            return Ok(false);
+        }
         let allowed = grow(&mut self.memory_bytes, current, desired, self.memory_bytes_max);
         self.exceeded |= !allowed;
         self.meter.memory(self.memory_bytes);
@@ -260,8 +269,11 @@ impl ResourceLimiter for Limits {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        if is_refused(desired, maximum) {
+            return Ok(false);
+        }
         Ok(grow(&mut self.table_elements, current, desired, TABLE_ELEMENTS_MAX))
     }
 
@@ -290,5 +302,17 @@ mod tests {
         assert!(!limits.exceeded());
         assert!(!limits.memory_growing(40, 41, None).expect("an answer"));
         assert!(limits.exceeded());
+    }
+
+    #[test]
+    fn growth_beyond_a_guest_s_own_maximum_is_not_counted() {
+        let mut limits = Limits::new(100, Arc::default());
+        for _ in 0..10 {
+            assert!(!limits.memory_growing(0, 60, Some(50)).expect("an answer"));
+            assert!(!limits.table_growing(0, TABLE_ELEMENTS_MAX, Some(1)).expect("an answer"));
+        }
+        assert!(!limits.exceeded());
+        assert!(limits.memory_growing(0, 100, Some(100)).expect("an answer"));
+        assert!(limits.table_growing(0, TABLE_ELEMENTS_MAX, None).expect("an answer"));
     }
 }
