@@ -319,7 +319,7 @@ impl Loader {
         };
         let granted = config.function(name);
         let function = match before {
-            Some(before) if before.code.sha256 == code.sha256 && before.config == *granted => {
+            Some(before) if before.code.sha256 == code.sha256 && *before.config == *granted => {
                 Arc::clone(before)
             }
             _ => Arc::new(self.sandbox.function(name, LATEST, code, granted.clone())),

@@ -105,7 +105,7 @@ impl Version {
         config: &FunctionConfig,
     ) -> Result<Arc<Function>, String> {
         if let Some(function) = &*self.function.load()
-            && function.config == *config
+            && *function.config == *config
         {
             return Ok(Arc::clone(function));
         }

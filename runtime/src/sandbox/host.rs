@@ -35,9 +35,11 @@ pub struct State {
     limits: Limits,
     log: InvocationLog,
     services: Arc<Services>,
-    grants: Grants,
+    grants: Arc<Grants>,
     client_context: Option<String>,
-    environment: Vec<(String, String)>,
+    config: Arc<FunctionConfig>,
+    // Beside those that are granted.
+    variables: Vec<(String, String)>,
     // Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
     stdio: Option<Stdio>,
@@ -66,17 +68,13 @@ const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 
 impl State {
     pub fn new(
-        config: &FunctionConfig,
+        config: Arc<FunctionConfig>,
+        grants: Arc<Grants>,
         services: Arc<Services>,
         outbound: Option<Arc<Outbound>>,
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Self {
-        let environment = config
-            .environment
-            .iter()
-            .map(|(name, value)| (name.clone(), value.reveal().to_owned()))
-            .collect();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
@@ -86,9 +84,10 @@ impl State {
             outgoing: Outgoing::new(outbound, log.clone()),
             log,
             services,
-            grants: Grants::of(config),
+            grants,
             client_context: None,
-            environment,
+            config,
+            variables: Vec::new(),
             wasi: None,
             stdio: None,
             http,
@@ -104,10 +103,9 @@ impl State {
     /// The same for a command, which sees these variables beside those that
     /// it is granted; what is granted wins.
     pub fn with_stdio(mut self, stdio: Stdio, variables: Vec<(String, String)>) -> Self {
-        let granted = std::mem::take(&mut self.environment);
-        let is_free = |name: &String| !granted.iter().any(|(own, _)| own == name);
-        self.environment = variables.into_iter().filter(|(name, _)| is_free(name)).collect();
-        self.environment.extend(granted);
+        let granted = &self.config.environment;
+        self.variables = variables;
+        self.variables.retain(|(name, _)| !granted.contains_key(name));
         self.stdio = Some(stdio);
         self
     }
@@ -176,11 +174,14 @@ impl services::Host for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, table, log, environment, stdio, .. } = self;
+        let Self { wasi, table, log, config, variables, stdio, .. } = self;
         let ctx = wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
+            for (name, value) in &config.environment {
+                builder.env(name, value.reveal());
+            }
             builder
-                .envs(environment)
+                .envs(variables)
                 .stderr(Output(LogLines::new(log.clone(), tracing::Level::ERROR)))
                 .max_random_size(RANDOM_BYTES_MAX)
                 .allow_tcp(false)

@@ -283,7 +283,8 @@ impl Function {
         context: &CallContext,
     ) -> State {
         let (services, outbound) = (Arc::clone(&self.services), self.outbound.clone());
-        State::new(&self.config, services, outbound, log, meter)
+        let (config, grants) = (Arc::clone(&self.config), Arc::clone(&self.grants));
+        State::new(config, grants, services, outbound, log, meter)
             .with_client_context(context.client_context.clone())
     }
 

@@ -32,7 +32,7 @@ use wasmtime::component::Linker;
 use crate::{
     config::{FunctionConfig, Pools},
     outbound::{self, Outbound},
-    services::Services,
+    services::{Grants, Services},
 };
 pub use account::{Account, Accounts, Usage};
 use cache::CodeCache;
@@ -95,7 +95,8 @@ pub struct Function {
     /// Which of its versions: a number, or `$LATEST` for the file in the folder.
     pub version: String,
     /// What it is granted and held to.
-    pub config: FunctionConfig,
+    pub config: Arc<FunctionConfig>,
+    grants: Arc<Grants>,
     pool: Arc<Semaphore>,
     account: Arc<Account>,
     services: Arc<Services>,
@@ -174,7 +175,8 @@ impl Sandbox {
             outbound: self.outbound.outbound(&config.outbound),
             code,
             version: version.to_owned(),
-            config,
+            grants: Arc::new(Grants::of(&config)),
+            config: Arc::new(config),
             pool: Arc::clone(&self.permits),
             account: self.accounts.get(name),
             services: Arc::clone(&self.services),
