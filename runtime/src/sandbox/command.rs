@@ -13,6 +13,7 @@ use super::{
     Function, Invocation, InvokeError,
     component::Guest,
     host::{State, Stdio},
+    http::REQUEST_CONTEXT,
     invoke::{failure, new_store},
     proxy_event,
     stdio::Kept,
@@ -90,8 +91,10 @@ fn variables(event: &str) -> Vec<(String, String)> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let port = text("x-forwarded-port").unwrap_or("80").to_owned();
     variables.push(("SERVER_PORT".to_owned(), port));
-    if let Some(address) = text("x-forwarded-for").and_then(|list| list.rsplit(", ").next()) {
-        variables.push(("REMOTE_ADDR".to_owned(), address.to_owned()));
+    if let Some(address) = source_ip(text(REQUEST_CONTEXT.as_str()))
+        .or_else(|| Some(text("x-forwarded-for")?.rsplit(", ").next()?.to_owned()))
+    {
+        variables.push(("REMOTE_ADDR".to_owned(), address));
     }
     for name in headers.keys() {
         // RFC 3875, section 4.1.18, and what a client of HTTP would be
@@ -112,6 +115,14 @@ fn variables(event: &str) -> Vec<(String, String)> {
     // What is set cannot hold the character that ends it.
     variables.retain(|(_, value)| !value.contains('\0'));
     variables
+}
+
+/// Whom the gateway takes for the client, which is not always the last of
+/// `x-forwarded-for`: that may be a trusted proxy.
+fn source_ip(context: Option<&str>) -> Option<String> {
+    let context: Value = serde_json::from_str(context?).ok()?;
+    let of = |place: &str| context[place]["sourceIp"].as_str().map(str::to_owned);
+    of("identity").or_else(|| of("http"))
 }
 
 /// The result that standard output stands for: JSON as it is, else a response
@@ -263,6 +274,18 @@ mod tests {
         assert_eq!(of("HTTP_X_OTHER"), None);
         assert_eq!(of("CONTENT_TYPE"), None);
         assert_eq!(super::variables("{}"), []);
+        let event = json!({
+            "httpMethod": "GET", "path": "/",
+            "headers": { "x-forwarded-for": "1.1.1.1, 10.0.0.1" },
+            "requestContext": { "identity": { "sourceIp": "1.1.1.1" } },
+        });
+        let address = ("REMOTE_ADDR".to_owned(), "1.1.1.1".to_owned());
+        assert!(super::variables(&event.to_string()).contains(&address));
+        let event = json!({
+            "rawPath": "/", "headers": { "x-forwarded-for": "1.1.1.1, 10.0.0.1" },
+            "requestContext": { "http": { "method": "GET", "sourceIp": "1.1.1.1" } },
+        });
+        assert!(super::variables(&event.to_string()).contains(&address));
     }
 
     proptest::proptest! {

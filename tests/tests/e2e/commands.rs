@@ -35,6 +35,26 @@ fn a_command_answers_on_standard_output() {
     }
 }
 
+/// As everybody else is told; a header that ends in the same variable as another
+/// is none.
+#[test]
+fn a_command_is_told_the_client_s_address() {
+    for kind in ["http", "rest"] {
+        let config = format!("kind = {kind:?}\ntrusted_proxies = [\"127.0.0.1\"]\n");
+        let project = Project::with_config(&config).with_handler("tool", &fixture("command"));
+        let gateway = project.serve();
+        let request = gateway
+            .request("GET", "/tool?do=environment")
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("x_forwarded_for", "192.0.2.2");
+        let environment = Answer::of(request).json();
+        let variables = &environment["environment"];
+        assert_eq!(variables["REMOTE_ADDR"], "192.0.2.1", "{kind}: {variables}");
+        let forwarded = variables["HTTP_X_FORWARDED_FOR"].as_str().expect("text");
+        assert!(forwarded.starts_with("192.0.2.1"), "{kind}: {variables}");
+    }
+}
+
 #[test]
 fn a_command_that_fails_is_a_function_error() {
     for (kind, status) in [("http", 500), ("rest", 502)] {
