@@ -36,13 +36,7 @@ pub async fn answer(
             AnswerBody::default()
         }
         true => {
-            let ended = |error: InvokeError| {
-                StreamError::Broken(match error {
-                    // The whole trap is in the invocation's own log already.
-                    InvokeError::Trap(_) => "the function trapped".to_owned(),
-                    error => error.to_string(),
-                })
-            };
+            let ended = |error: InvokeError| StreamError::Broken(error.to_string());
             AnswerBody::Stream(body.map_err(ended).boxed_unsync())
         }
         false => {

@@ -167,11 +167,6 @@ impl From<IntegrationError> for GatewayError {
             IntegrationError::Invoke(error) => match error {
                 InvokeError::PayloadTooLarge { .. } => Self::PayloadTooLarge(error.to_string()),
                 InvokeError::Throttled(_) => Self::Throttled(error.to_string()),
-                // The whole trap is in the invocation's own log already.
-                InvokeError::Trap(text) => {
-                    let first = text.lines().next().unwrap_or_default();
-                    Self::Integration(format!("the function trapped: {first}"))
-                }
                 error => Self::Integration(error.to_string()),
             },
         }

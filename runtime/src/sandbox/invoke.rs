@@ -84,8 +84,9 @@ pub enum InvokeError {
     /// The function returned an error.
     #[error("{}: {}", .0.error_type, .0.error_message)]
     Function(FunctionError),
-    /// The guest trapped: a panic, an out-of-bounds access, a stack overflow.
-    #[error("{0}")]
+    /// The guest trapped: a panic, an out-of-bounds access, a stack overflow;
+    /// why, without the frames, which are in its log.
+    #[error("the function trapped: {0}")]
     Trap(String),
     /// The guest needed more memory than it may have.
     #[error("memory limit of {0} MB exceeded")]
@@ -185,15 +186,6 @@ impl InvokeError {
     /// Whether the function ran, or should have, and it is its own fault.
     pub fn is_of_function(&self) -> bool {
         !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_))
-    }
-
-    /// What is said of it in one line: a trap's backtrace is in the function's
-    /// log already.
-    pub fn line(&self) -> String {
-        match self {
-            Self::Trap(_) => "the function trapped".to_owned(),
-            other => other.to_string(),
-        }
     }
 
     /// The type of an error that is the runtime's, not the function's.
@@ -357,10 +349,9 @@ pub(super) fn failure(
     trap: &wasmtime::Error,
     memory_mb: u32,
 ) -> InvokeError {
-    let text = format!("{trap:?}");
-    store.data().log().line(Level::ERROR, &text);
+    store.data().log().line(Level::ERROR, &format!("{trap:?}"));
     match store.data_mut().limits().exceeded() {
         true => InvokeError::Memory(memory_mb),
-        false => InvokeError::Trap(text),
+        false => InvokeError::Trap(trap.root_cause().to_string()),
     }
 }

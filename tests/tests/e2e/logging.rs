@@ -82,7 +82,7 @@ fn the_access_log_tells_of_integrations_and_errors() {
     assert_eq!(lines[1]["type"], "INTEGRATION_FAILURE");
     assert_eq!(lines[1]["message"], "Internal server error");
     let reason = lines[1]["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("the function trapped"), "{reason}");
+    assert!(reason.contains("the function trapped: wasm trap: "), "{reason}");
     assert_eq!(lines[2]["type"], "MISSING_AUTHENTICATION_TOKEN");
     assert_eq!((&lines[2]["resource"], &lines[2]["took"]), (&json!("-"), &json!("-")));
     assert_eq!(lines[2]["status"], "403");

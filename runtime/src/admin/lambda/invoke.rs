@@ -98,7 +98,7 @@ impl Call {
                     return Err(refused);
                 }
                 let (function, request_id) = (&function.name, &self.id);
-                tracing::error!(function, request_id, "{}", error.line());
+                tracing::error!(function, request_id, "{error}");
                 Err(error.payload(&self.id).to_string())
             }
         };

@@ -191,14 +191,13 @@ impl Lambda {
                     tracing::warn!(
                         function = name,
                         request_id = id,
-                        "{}; tried again in {delay:?}",
-                        error.line()
+                        "{error}; tried again in {delay:?}"
                     );
                     let delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
                     let due_ms = moment::now_ms().saturating_add(delay);
                     return Settled::Again { due_ms, event: failed };
                 }
-                tracing::error!(function = name, request_id = id, "{}; given up", error.line());
+                tracing::error!(function = name, request_id = id, "{error}; given up");
                 let attempt = Attempt { version: function.version.clone(), outcome: Err(payload) };
                 return self.over(&failed, &config, Condition::RetriesExhausted, Some(&attempt));
             }
