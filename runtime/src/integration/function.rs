@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ::http::{Method, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 
 use super::{AnswerBody, IntegrationAnswer, IntegrationError, StreamError};
@@ -15,7 +15,6 @@ pub async fn answer(
     invocation: HttpInvocation<AnswerBody>,
     streams: bool,
 ) -> Result<IntegrationAnswer, IntegrationError> {
-    let is_head = invocation.request.method() == Method::HEAD;
     let broken = Arc::new(OnceLock::new());
     let HttpInvocation { request, context } = invocation;
     let watched = Arc::clone(&broken);
@@ -28,13 +27,8 @@ pub async fn answer(
     let answered = function.handle(HttpInvocation { request, context }).await;
     let response = answered.map_err(|error| blame(error, &broken))?;
     let (parts, body) = response.into_parts();
-    let is_empty =
-        is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let body = match streams {
-        _ if is_empty => {
-            body.discard();
-            AnswerBody::default()
-        }
+        _ if body.is_end_stream() => AnswerBody::default(),
         true => {
             let ended = |error: InvokeError| StreamError::Broken(error.to_string());
             AnswerBody::Stream(body.map_err(ended).boxed_unsync())

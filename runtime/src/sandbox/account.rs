@@ -157,7 +157,7 @@ impl Counters {
 
 impl Running {
     /// The account of its function.
-    pub fn account(&self) -> &Account {
+    pub fn account(&self) -> &Arc<Account> {
         &self.0
     }
 }

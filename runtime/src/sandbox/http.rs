@@ -14,9 +14,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    request::Parts,
+};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
@@ -57,6 +60,7 @@ type Head = Result<Response<WasiBody>, String>;
 /// The body of a guest's answer, which it is still writing.
 pub struct GuestBody {
     body: WasiBody,
+    metered: Arc<Metered>,
     outcome: oneshot::Receiver<Result<(), InvokeError>>,
     // None once the guest may go on by itself.
     task: Option<EndOnDrop>,
@@ -103,32 +107,45 @@ impl Function {
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_many_owned(self.code.places).await.ok();
         let HttpInvocation { request, context } = invocation;
+        let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();
         self.describe(&mut parts, &context);
         let broken = |error: B::Error| Error::InternalError(Some(error.to_string()));
         let request = Request::from_parts(parts, body.map_err(broken).boxed_unsync());
         let log = self.log(&context);
-        let metered = Metered::start(self, &context, log.clone(), running);
+        let metered = Arc::new(Metered::start(self, &context, log.clone(), running));
         let (head, answered) = oneshot::channel();
-        let (ended, outcome) = oneshot::channel();
+        let (ended, mut outcome) = oneshot::channel();
         let run = Run {
             code: Arc::clone(&self.code),
             state: self.state(log, Arc::clone(metered.meter()), &context),
             memory_mb: self.config.memory_mb,
             timeout: self.config.timeout,
-            metered,
+            metered: Arc::clone(&metered),
             slot,
         };
         let task = EndOnDrop(Some(tokio::spawn(run.run(request, head, ended)).abort_handle()));
-        match answered.await {
-            Ok(Ok(response)) => response_of(response, outcome, task),
+        let head = match answered.await {
+            Ok(Ok(response)) => checked(response),
             Ok(Err(code)) => Err(InvokeError::Answer(code)),
-            Err(_) => match outcome.await {
+            Err(_) => match (&mut outcome).await {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(())) => Err(InvokeError::NoAnswer),
                 Err(_) => Err(InvokeError::Trap("the sandbox was ended".to_owned())),
             },
-        }
+        };
+        let response = head.inspect_err(|error| metered.end(Err(error)))?;
+        let left = declared_length(response.headers());
+        // What they declare is the length of what another answer would have.
+        let is_empty = is_head
+            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Ok(response.map(|body| match is_empty {
+            true => {
+                discard(body, task);
+                GuestBody::none(metered, outcome)
+            }
+            false => GuestBody::new(body, left, metered, outcome, task),
+        }))
     }
 
     /// The same for whoever has an event and wants a result: a proxy event
@@ -175,7 +192,7 @@ struct Run {
     state: State,
     memory_mb: u32,
     timeout: Duration,
-    metered: Metered,
+    metered: Arc<Metered>,
     slot: Option<OwnedSemaphorePermit>,
 }
 
@@ -186,7 +203,7 @@ impl Run {
         head: oneshot::Sender<Head>,
         ended: oneshot::Sender<Result<(), InvokeError>>,
     ) {
-        let Self { code, state, memory_mb, timeout, mut metered, slot } = self;
+        let Self { code, state, memory_mb, timeout, metered, slot } = self;
         let meter = Arc::clone(metered.meter());
         let mut store = new_store(&code.guest, state);
         let served = async {
@@ -206,7 +223,8 @@ impl Run {
         // body: that end would look like the end of the body.
         let _ = ended.send(outcome);
         drop(store);
-        // It tells what was taken once all lines of the guest are written.
+        // It tells what was taken once all lines of the guest are written, and
+        // nobody can find fault with its answer any more.
         drop(metered);
         drop(slot);
     }
@@ -258,11 +276,8 @@ async fn serve_p3(
     served.await?
 }
 
-fn response_of(
-    response: Response<WasiBody>,
-    outcome: oneshot::Receiver<Result<(), InvokeError>>,
-    task: EndOnDrop,
-) -> Result<Response<GuestBody>, InvokeError> {
+/// The head, if a client can have it.
+fn checked(response: Response<WasiBody>) -> Result<Response<WasiBody>, InvokeError> {
     let status = response.status();
     if !(200..600).contains(&status.as_u16()) {
         let what = format!("its status is {}, not one of 200 to 599", status.as_u16());
@@ -272,16 +287,16 @@ fn response_of(
         let what = format!("it has more than {HEADERS_MAX} header lines");
         return Err(InvokeError::Malformed(what));
     }
-    let left = declared_length(response.headers());
-    let task = Some(task);
-    let declared = left.unwrap_or_default();
-    Ok(response.map(|body| {
-        let mut body = GuestBody { body, outcome, task, left, declared, ended: false };
-        if left == Some(0) {
-            body.release();
-        }
-        body
-    }))
+    Ok(response)
+}
+
+/// Lets the guest write a body that nobody gets, as it has to for an answer to
+/// HEAD.
+fn discard(mut body: WasiBody, task: EndOnDrop) {
+    tokio::spawn(async move {
+        while let Some(Ok(_)) = body.frame().await {}
+        task.release();
+    });
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {
@@ -289,6 +304,28 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 impl GuestBody {
+    fn new(
+        body: WasiBody,
+        left: Option<u64>,
+        metered: Arc<Metered>,
+        outcome: oneshot::Receiver<Result<(), InvokeError>>,
+        task: EndOnDrop,
+    ) -> Self {
+        let (task, declared) = (Some(task), left.unwrap_or_default());
+        let mut body = Self { body, metered, outcome, task, left, declared, ended: false };
+        if left == Some(0) {
+            body.release();
+        }
+        body
+    }
+
+    /// That of an answer that has none, whatever length its head declares.
+    fn none(metered: Arc<Metered>, outcome: oneshot::Receiver<Result<(), InvokeError>>) -> Self {
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let (left, declared) = (Some(0), 0);
+        Self { body, metered, outcome, task: None, left, declared, ended: true }
+    }
+
     /// All of it.
     ///
     /// # Errors
@@ -299,17 +336,11 @@ impl GuestBody {
             let Ok(data) = frame?.into_data() else { continue };
             let size = whole.len() + data.len();
             if size > max {
-                return Err(InvokeError::ResponseTooLarge { size, max });
+                return Err(self.refuse(InvokeError::ResponseTooLarge { size, max }));
             }
             whole.extend_from_slice(&data);
         }
         Ok(whole.into())
-    }
-
-    /// Lets the guest write a body that nobody gets, as it has to for an
-    /// answer to HEAD.
-    pub fn discard(mut self) {
-        tokio::spawn(async move { while let Some(Ok(_)) = self.frame().await {} });
     }
 
     fn end(&mut self) -> Option<Result<Frame<Bytes>, InvokeError>> {
@@ -333,9 +364,15 @@ impl GuestBody {
     }
 
     fn fail(&mut self, error: InvokeError) -> Option<Result<Frame<Bytes>, InvokeError>> {
+        Some(Err(self.refuse(error)))
+    }
+
+    /// Ends the guest, whose fault it is.
+    fn refuse(&mut self, error: InvokeError) -> InvokeError {
+        self.metered.end(Err(&error));
         self.ended = true;
         self.task = None;
-        Some(Err(error))
+        error
     }
 
     fn take(

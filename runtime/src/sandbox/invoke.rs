@@ -237,7 +237,7 @@ impl Function {
         let running = self.begin()?;
         let _slot = self.pool.acquire_many(self.code.places).await;
         let log = self.log(&invocation.context);
-        let mut metered = Metered::start(self, &invocation.context, log.clone(), running);
+        let metered = Metered::start(self, &invocation.context, log.clone(), running);
         let meter = Arc::clone(metered.meter());
         let run = meter.measure(self.run(invocation, log, Arc::clone(&meter)));
         let outcome = tokio::time::timeout(self.config.timeout, run).await;

@@ -5,13 +5,16 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use super::{CallContext, Function, InvokeError, account::Running};
+use super::{
+    CallContext, Function, InvokeError,
+    account::{Account, Running},
+};
 use crate::telemetry::InvocationLog;
 
 /// Bytes that a megabyte of the report has.
@@ -25,7 +28,7 @@ pub struct Meter {
 }
 
 /// An invocation that has begun. When it is dropped it has ended, however it
-/// did.
+/// did. Whoever can still find its answer at fault shares it.
 pub struct Metered {
     memory_mb: u32,
     timeout: Duration,
@@ -33,8 +36,15 @@ pub struct Metered {
     log: InvocationLog,
     started: Instant,
     meter: Arc<Meter>,
+    account: Arc<Account>,
+    ending: Mutex<Ending>,
+}
+
+/// What is known of an invocation's end by now.
+struct Ending {
     status: Status,
-    running: Running,
+    at: Option<Instant>,
+    running: Option<Running>,
 }
 
 /// How an invocation ended.
@@ -93,8 +103,12 @@ impl Metered {
             log,
             started: Instant::now(),
             meter: Arc::default(),
-            status: Status::Abandoned,
-            running,
+            account: Arc::clone(running.account()),
+            ending: Mutex::new(Ending {
+                status: Status::Abandoned,
+                at: None,
+                running: Some(running),
+            }),
         }
     }
 
@@ -103,16 +117,21 @@ impl Metered {
         &self.meter
     }
 
-    /// How it ended.
-    pub fn end(&mut self, outcome: Result<(), &InvokeError>) {
-        self.status = match outcome {
-            Ok(()) => Status::Success,
-            Err(InvokeError::Timeout(_)) => Status::Timeout,
-            Err(error) => Status::Error(error.runtime_error_type()),
-        };
+    /// It has ended, or its answer is not taken; the first error counts.
+    pub fn end(&self, outcome: Result<(), &InvokeError>) {
+        let mut ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        ending.at.get_or_insert_with(Instant::now);
+        ending.running = None;
+        if matches!(ending.status, Status::Abandoned | Status::Success) {
+            ending.status = match outcome {
+                Ok(()) => Status::Success,
+                Err(InvokeError::Timeout(_)) => Status::Timeout,
+                Err(error) => Status::Error(error.runtime_error_type()),
+            };
+        }
     }
 
-    fn report(&self, duration: Duration, billed: Duration) {
+    fn report(&self, status: &Status, duration: Duration, billed: Duration) {
         let ms = duration.as_secs_f64() * 1000.0;
         let used = self.meter.memory_bytes.load(Ordering::Relaxed).div_ceil(MIB);
         let mut report = format!(
@@ -121,7 +140,7 @@ impl Metered {
             billed.as_millis(),
             self.memory_mb,
         );
-        match &self.status {
+        match status {
             Status::Success => {}
             Status::Timeout => {
                 let seconds = self.timeout.as_secs_f64();
@@ -143,12 +162,16 @@ impl Metered {
 
 impl Drop for Metered {
     fn drop(&mut self) {
-        let duration = self.started.elapsed();
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        let duration = match ending.at {
+            Some(at) => at.duration_since(self.started),
+            None => self.started.elapsed(),
+        };
         let billed = billed(duration);
-        let failed = !matches!(self.status, Status::Success);
-        self.running.account().count(failed, billed, self.memory_mb, self.meter.cpu());
+        let failed = !matches!(ending.status, Status::Success);
+        self.account.count(failed, billed, self.memory_mb, self.meter.cpu());
         if self.log.tells_lifecycle() {
-            self.report(duration, billed);
+            self.report(&ending.status, duration, billed);
         }
         self.log.end();
     }

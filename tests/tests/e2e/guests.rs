@@ -122,6 +122,37 @@ fn a_guest_that_speaks_http_and_misbehaves_ends_alone() {
 }
 
 #[test]
+fn an_answer_that_is_not_taken_is_told_as_an_error() {
+    let config = "kind = \"rest\"\n[stages.prod]\nlogging = \"INFO\"\ncache = {}\n[[route]]\nroute = \"ANY /{way}\"\nfunction = \"web\"\ncache = { ttl_seconds = 60 }\n[function.web]\nresponse_bytes_max = 1000\n";
+    let gateway = Project::with_config(config).with_handler("web", &fixture("http-guest")).serve();
+    for (method, path, error) in [
+        ("GET", "/count", None),
+        ("HEAD", "/short", None),
+        ("GET", "/silent", Some("Runtime.MalformedResponse")),
+        ("GET", "/error", Some("Runtime.MalformedResponse")),
+        ("GET", "/status?n=101", Some("Runtime.MalformedResponse")),
+        ("GET", "/short", Some("Runtime.MalformedResponse")),
+        ("GET", "/long", Some("Runtime.MalformedResponse")),
+        ("GET", "/stream?n=2000", Some("Function.ResponseSizeTooLarge")),
+        ("GET", "/trap", Some("Runtime.ExitError")),
+    ] {
+        let answer = Answer::of(gateway.request(method, path));
+        assert_eq!(answer.status, if error.is_some() { 502 } else { 200 }, "{method} {path}");
+        let id = answer.header("x-amzn-requestid").expect("an id");
+        let begins = format!("REPORT RequestId: {id}");
+        gateway.wait_for_log(&begins);
+        let log = gateway.log();
+        let report = log.lines().find(|line| line.contains(&begins)).expect("a line");
+        let told = report.split_once("Error Type: ").map(|(_, error)| error.trim_end());
+        assert!(report.contains("Status: ") == error.is_some(), "{method} {path}: {report}");
+        assert!(
+            told.unwrap_or_default().starts_with(error.unwrap_or_default()),
+            "{path}: {report}"
+        );
+    }
+}
+
+#[test]
 fn others_are_served_while_guests_that_speak_http_loop() {
     let gateway = gateway("http", "timeout_ms = 10000");
     std::thread::scope(|scope| {
@@ -173,6 +204,14 @@ fn whoever_has_an_event_gets_a_result() {
         (&json!("3"), &json!(false)),
         "{answer}"
     );
+    // What has no body may declare the length that it would have.
+    let head = json!({ "httpMethod": "HEAD", "path": "/web/short" });
+    let (_, answer) = invoke(&head);
+    assert_eq!((&answer["statusCode"], &answer["body"]), (&json!(200), &json!("")), "{answer}");
+    assert_eq!(answer["multiValueHeaders"]["content-length"], json!(["10"]), "{answer}");
+    let unchanged = json!({ "httpMethod": "GET", "path": "/web/status", "queryStringParameters": { "n": "304" } });
+    let (_, answer) = invoke(&unchanged);
+    assert_eq!((&answer["statusCode"], &answer["body"]), (&json!(304), &json!("")), "{answer}");
     let (succeeded, answer) = invoke(&json!({ "key": 1 }));
     assert!(!succeeded);
     assert_eq!(answer["errorType"], "Runtime.InvalidEvent");
@@ -189,6 +228,13 @@ fn what_the_stage_keeps_is_read_whole() {
     assert_eq!(gateway.get("/count").json(), json!(1));
     assert_eq!(gateway.get("/stream?n=2000").status, 502);
     gateway.wait_for_log("response_bytes_max = 1000");
+}
+
+/// Waits until so many guests have done nothing, and nothing else went wrong.
+fn wait_for_ends(gateway: &Gateway, count: usize) {
+    let ended = || gateway.log().matches("the guest ended without an answer").count();
+    gateway.wait("the end of the guests", || ended() == count);
+    assert!(!gateway.log().contains("trapped"), "{}", gateway.log());
 }
 
 /// A component that exports an interface whose function does nothing.
@@ -234,7 +280,7 @@ fn every_0_2_of_wasi_http_is_recognised() {
     for name in ["first", "third", "later"] {
         gateway.expect_function_error(&format!("/{name}"), "http");
     }
-    assert_eq!(gateway.log().matches("the guest ended without an answer").count(), 3);
+    wait_for_ends(&gateway, 3);
 }
 
 /// What is composed of others has more memories, tables and instances than the
@@ -245,10 +291,18 @@ fn composed_guests_wait_for_their_turn_too() {
         (local.set $left (i32.const 30000000))
         (loop $again
             (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))"#;
-    let part = "(memory 1) (table 1 funcref) (table 1 funcref) (table 1 funcref) (table 1 funcref)";
-    let small: String = (0..20).map(|_| "(core instance (instantiate $s))").collect();
-    let parts = "(core instance (instantiate $p))".repeat(4);
-    let more = format!("(core module $s) {small} (core module $p {part}) {parts}");
+    let several = |module: &str, count| {
+        "(core instance (instantiate MODULE))".replace("MODULE", module).repeat(count)
+    };
+    let more = [
+        "(core module $part (memory 1) (table 1 funcref))".to_owned(),
+        several("$part", 4),
+        "(core module $table (table 1 funcref))".to_owned(),
+        several("$table", 12),
+        "(core module $small)".to_owned(),
+        several("$small", 8),
+    ]
+    .concat();
     for concurrency_max in [1, 14] {
         let config = format!("[pools]\nconcurrency_max = {concurrency_max}\n");
         let project = Project::with_config(&config);
@@ -259,8 +313,7 @@ fn composed_guests_wait_for_their_turn_too() {
                 scope.spawn(|| gateway.expect_function_error("/composed", "http"));
             }
         });
-        let log = gateway.log();
-        assert_eq!(log.matches("the guest ended without an answer").count(), 10, "{log}");
+        wait_for_ends(&gateway, 10);
     }
 }
 
