@@ -23,7 +23,7 @@ use crate::{
 /// function that speaks HTTP.
 pub fn passes(gateway: &Gateway, stage: &Stage<'_>, route: &Route) -> bool {
     let Target::Function { name, .. } = &route.target else { return route.streams };
-    let name = name.on_stage(&stage.variables).ok();
+    let name = name.on_stage(stage.variables).ok();
     let reference = name.and_then(|name| FunctionReference::parse(&name).ok());
     route.streams
         && reference.is_some_and(|reference| gateway.lambda.speaks_http(gateway, &reference))

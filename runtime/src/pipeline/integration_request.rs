@@ -114,7 +114,7 @@ pub fn function(
     name: &FunctionName,
 ) -> Result<Resolved, GatewayError> {
     let stage = &request.exchange.stage;
-    let name = name.on_stage(&stage.variables).map_err(|variable| {
+    let name = name.on_stage(stage.variables).map_err(|variable| {
         let what = format!("the function {name} needs the stage variable {variable:?}");
         GatewayError::Integration(format!("{what}, which the stage {:?} has not", stage.name))
     })?;
