@@ -124,6 +124,27 @@ fn answers_are_kept_for_the_same_caller_only() {
 }
 
 #[test]
+fn a_stage_does_not_know_what_another_was_told() {
+    let config = TOKEN
+        .replace("stage = \"test\"", "stage = \"test\"\nstage_prefix = true")
+        .replace("function = \"auth\"", "function = \"${stageVariables.who}\"")
+        .replace(
+            "[stages.test]",
+            "[stages.test.variables]\nwho = \"auth\"\n[stages.live.variables]\nwho = \"deny\"",
+        );
+    let gateway = Project::with_config(&config)
+        .with_handler("probe", &fixture("probe"))
+        .with_handler("auth", &fixture("authorizer"))
+        .with_handler("deny", &fixture("probe"))
+        .serve();
+    let status = |path: &str| gateway.get_as(path, "allow:a").status;
+    assert_eq!(status("/test/pets/7"), 200);
+    // It has another authorizer, whose answer is none.
+    assert_eq!(status("/live/pets/7"), 500);
+    assert_eq!(status("/test/pets/7"), 200);
+}
+
+#[test]
 fn an_authorizer_of_requests_sees_the_request() {
     let config = r#"
 kind = "rest"

@@ -46,11 +46,12 @@ pub async fn authorize(
     // Only HTTP APIs hand over objects and lists.
     let nested = request.kind() == ApiKind::Http;
     let read = |text: &str| Authorization::read(text, is_simple, nested).map(Arc::new);
+    let kept_by = kept_by(request, &identity);
     let cached = match &authorizer.answers {
         None => None,
-        Some(Answers::Own(own)) => own.get(&identity),
+        Some(Answers::Own(own)) => own.get(&kept_by),
         Some(Answers::Shared(shared)) => {
-            let kept = shared.get(&encoded(&identity)).await;
+            let kept = shared.get(&encoded(&kept_by)).await;
             kept.and_then(|text| read(std::str::from_utf8(&text).ok()?).ok())
         }
     };
@@ -62,9 +63,9 @@ pub async fn authorize(
             let authorization = read(&text).map_err(|why| failed(name, &why))?;
             match &authorizer.answers {
                 None => {}
-                Some(Answers::Own(own)) => own.insert(identity, Arc::clone(&authorization)),
+                Some(Answers::Own(own)) => own.insert(kept_by, Arc::clone(&authorization)),
                 Some(Answers::Shared(shared)) => {
-                    shared.put(&encoded(&identity), text.as_bytes(), config.ttl).await;
+                    shared.put(&encoded(&kept_by), text.as_bytes(), config.ttl).await;
                 }
             }
             authorization
@@ -108,10 +109,19 @@ fn failed(name: &str, why: &str) -> GatewayError {
     GatewayError::AuthorizerConfiguration(format!("the authorizer {name}: {why}"))
 }
 
-/// An identity as bytes, so that no two are the same.
-fn encoded(identity: &[String]) -> Vec<u8> {
+/// What an answer is kept by. Each stage has its own, and so has its canary:
+/// their variables may name another function, or tell it something else.
+fn kept_by(request: &MethodRequest<'_>, identity: &[String]) -> Vec<String> {
+    let stage = &request.exchange.stage;
+    let release = if stage.is_canary == Some(true) { "canary " } else { "" };
+    let stage = format!("{release}{}", stage.name);
+    std::iter::once(stage).chain(identity.iter().cloned()).collect()
+}
+
+/// What an answer is kept by, as bytes, so that no two are the same.
+fn encoded(kept_by: &[String]) -> Vec<u8> {
     // Strings in an array are always JSON.
-    serde_json::to_vec(identity).unwrap_or_default()
+    serde_json::to_vec(kept_by).unwrap_or_default()
 }
 
 fn check(authorization: &Authorization, request: &MethodRequest<'_>) -> Result<(), GatewayError> {
