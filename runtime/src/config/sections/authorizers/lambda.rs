@@ -10,6 +10,7 @@ use super::{
 };
 use crate::config::{
     ApiKind, LambdaAuthorizer, LambdaInput, MappingExpression, PayloadFormat, read::Table,
+    tree::Data,
 };
 
 /// The longest that an answer holds, in seconds: API Gateway's.
@@ -51,15 +52,19 @@ fn payload(table: &Table<'_>, kind: ApiKind) -> PayloadFormat {
 }
 
 fn identity(table: &Table<'_>, is_token: bool, cached: bool) -> Vec<MappingExpression> {
+    const HINT: &str =
+        "write identity = [\"header.authorization\"], or ttl_seconds = 0: answers are kept by it";
     let Some(given) = table.take("identity") else {
         if !is_token && cached {
-            let message = format!("{} has no identity", table.path);
-            let hint = "write identity = [\"header.authorization\"], or ttl_seconds = 0: answers are kept by it";
-            table.source.problem(table.at, message, hint);
+            table.source.problem(table.at, format!("{} has no identity", table.path), HINT);
         }
         let authorization = MappingExpression::RequestHeader(header::AUTHORIZATION);
         return if is_token { vec![authorization] } else { Vec::new() };
     };
+    // One answer would be everybody's.
+    if !is_token && cached && matches!(given.value, Data::Array(items) if items.is_empty()) {
+        given.problem(format!("{} is empty", given.path), HINT);
+    }
     let texts = given.strings().unwrap_or_default();
     if is_token && texts.len() != 1 {
         let hint = "write identity = [\"header.authorization\"]";
