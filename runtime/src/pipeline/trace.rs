@@ -4,7 +4,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Response, header};
+use http::{HeaderMap, HeaderName, Request, Response, header};
 use serde_json::Value;
 
 use percent_encoding::percent_decode_str;
@@ -59,8 +59,8 @@ pub enum Trace {
         request_id: String,
         /// Whether bodies are in it.
         bodies: bool,
-        /// What must not be in it, wherever it stands.
-        secret: Option<Secret>,
+        /// What must not be in it, wherever it stands; the longest first.
+        secrets: Vec<Secret>,
     },
 }
 
@@ -71,8 +71,8 @@ pub(super) enum Detail<'s> {
     Whole,
     /// The beginning of bodies, no secrets.
     Logged {
-        /// One that may stand anywhere.
-        secret: Option<&'s str>,
+        /// Those that may stand anywhere.
+        secrets: &'s [Secret],
     },
     /// No bodies, no secrets.
     Heads,
@@ -85,17 +85,16 @@ impl Trace {
             return Self::Off;
         }
         let bodies = exchange.stage.config.is_some_and(|config| config.data_trace);
-        Self::Log { request_id: exchange.request_id.clone(), bodies, secret: None }
+        Self::Log { request_id: exchange.request_id.clone(), bodies, secrets: Vec::new() }
     }
 
     pub(super) fn note(&mut self, stage: &'static str, text: impl FnOnce(Detail<'_>) -> String) {
         match self {
             Self::Off => {}
             Self::On(steps) => steps.push(Step { stage, text: text(Detail::Whole) }),
-            Self::Log { request_id, bodies, secret } => {
-                let secret = secret.as_ref().map(Secret::reveal);
-                let text = text(if *bodies { Detail::Logged { secret } } else { Detail::Heads });
-                telemetry::step(request_id, stage, &masked(&text, secret));
+            Self::Log { request_id, bodies, secrets } => {
+                let text = text(if *bodies { Detail::Logged { secrets } } else { Detail::Heads });
+                telemetry::step(request_id, stage, &masked(&text, secrets));
             }
         }
     }
@@ -103,8 +102,12 @@ impl Trace {
     /// Keeps a caller's secret out of the log from now on: events and
     /// templates may have it anywhere.
     pub(super) fn mask(&mut self, value: &Secret) {
-        if let Self::Log { secret, .. } = self {
-            *secret = Some(value.clone());
+        if let Self::Log { secrets, .. } = self {
+            // A short one may be a part of a long one, which would not be found
+            // any more.
+            let length = value.reveal().len();
+            let at = secrets.partition_point(|other| other.reveal().len() >= length);
+            secrets.insert(at, value.clone());
         }
     }
 
@@ -156,36 +159,33 @@ impl Trace {
         request: &IntegrationRequest<'_>,
         of: &MethodRequest<'_>,
     ) {
-        self.note("integration request", |detail| match request {
-            IntegrationRequest::Function { function, invocation } => {
-                format!("function {}\n{}", function.name, payload(&invocation.event, detail))
-            }
-            IntegrationRequest::HttpFunction { function, invocation, .. } => {
-                let request = &invocation.request;
-                let body = answer_body(request.body(), detail);
-                let headers = headers(request.headers(), detail);
-                let (method, uri) = (request.method(), request.uri());
-                format!("function {}\n{method} {uri}{headers}{body}", function.name)
-            }
-            IntegrationRequest::Echo { payload: text } => {
-                format!("mock\n{}", payload(text, detail))
-            }
-            IntegrationRequest::Mock { mock, request } => mock::describe(mock, *request),
-            IntegrationRequest::Http { request, .. } => {
-                let body = answer_body(request.body(), detail);
-                let secrets = Secrets::of(of, detail);
-                let headers = secrets.headers(request.headers());
-                format!("{} {}{headers}{body}", request.method(), secrets.uri(request.uri()))
+        self.note("integration request", |detail| {
+            let secrets = Secrets::of(of, detail);
+            match request {
+                IntegrationRequest::Function { function, invocation } => {
+                    let event = secrets.payload(&invocation.event, detail);
+                    format!("function {}\n{event}", function.name)
+                }
+                IntegrationRequest::HttpFunction { function, invocation, .. } => {
+                    let request = secrets.request(&invocation.request, detail);
+                    format!("function {}\n{request}", function.name)
+                }
+                IntegrationRequest::Echo { payload } => {
+                    format!("mock\n{}", secrets.payload(payload, detail))
+                }
+                IntegrationRequest::Mock { mock, request } => mock::describe(mock, *request),
+                IntegrationRequest::Http { request, .. } => secrets.request(request, detail),
             }
         });
     }
 
     pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer, latency: Duration) {
         self.note("integration response", |detail| match answer {
-            IntegrationAnswer::Payload(text) => payload(text, detail),
+            IntegrationAnswer::Payload(text) => Secrets::usual(detail).payload(text, detail),
             IntegrationAnswer::Http { fault: Some(fault), .. } => format!("fault: {fault}"),
-            IntegrationAnswer::Http { status, headers: map, body: bytes, fault: None } => {
-                format!("{status}{}{}", headers(map, detail), answer_body(bytes, detail))
+            IntegrationAnswer::Http { status, headers, body, fault: None } => {
+                let headers = Secrets::usual(detail).headers(headers);
+                format!("{status}{headers}{}", answer_body(body, detail))
             }
         });
         self.note("integration latency", |_| format!("{:.1} ms", latency.as_secs_f64() * 1000.0));
@@ -196,7 +196,7 @@ impl Trace {
             format!(
                 "{}{}{}",
                 response.status(),
-                headers(response.headers(), detail),
+                Secrets::usual(detail).headers(response.headers()),
                 answer_body(response.body(), detail)
             )
         });
@@ -214,20 +214,40 @@ impl<'r> Secrets<'r> {
     fn of(request: &'r MethodRequest<'_>, detail: Detail<'_>) -> Self {
         let authorizer = request.matched.route.authorizer.as_ref();
         let identity = authorizer.map_or(&[][..], |authorizer| authorizer.config.identity());
-        Self { hides: detail != Detail::Whole, identity }
+        Self { identity, ..Self::usual(detail) }
     }
 
-    fn headers(&self, headers: &HeaderMap) -> String {
-        let is_own = |name: &HeaderName| {
-            self.identity.iter().any(|own| match own {
+    /// Those of an answer, which no authorizer looks at.
+    fn usual(detail: Detail<'_>) -> Self {
+        Self { hides: detail != Detail::Whole, identity: &[] }
+    }
+
+    /// A header, in whatever case its name is.
+    fn is_secret_header(&self, name: &str) -> bool {
+        let is = |own: &HeaderName| name.eq_ignore_ascii_case(own.as_str());
+        SECRETS.iter().any(is)
+            || self.identity.iter().any(|own| match own {
                 MappingExpression::RequestHeader(own) | MappingExpression::RequestHeaders(own) => {
+                    is(own)
+                }
+                _ => false,
+            })
+    }
+
+    /// A parameter of the query.
+    fn is_secret_parameter(&self, name: &str) -> bool {
+        SECRET_PARAMETERS.contains(&name)
+            || self.identity.iter().any(|own| match own {
+                MappingExpression::RequestQuery(own) | MappingExpression::RequestQueries(own) => {
                     own == name
                 }
                 _ => false,
             })
-        };
+    }
+
+    fn headers(&self, headers: &HeaderMap) -> String {
         let line = |(name, value): (&HeaderName, &http::HeaderValue)| {
-            if self.hides && (SECRETS.contains(name) || is_own(name)) {
+            if self.hides && self.is_secret_header(name.as_str()) {
                 return format!("\n{name}: ***");
             }
             format!("\n{name}: {}", String::from_utf8_lossy(value.as_bytes()))
@@ -237,18 +257,9 @@ impl<'r> Secrets<'r> {
 
     /// A query without credentials: whoever has them may send the request again.
     fn query<'t>(&self, query: &'t str) -> Cow<'t, str> {
-        let is_own = |name: &str| {
-            self.identity.iter().any(|own| match own {
-                MappingExpression::RequestQuery(own) | MappingExpression::RequestQueries(own) => {
-                    own == name
-                }
-                _ => false,
-            })
-        };
         let is_secret = |pair: &str| {
             let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
-            let name = percent_decode_str(&name).decode_utf8_lossy();
-            SECRET_PARAMETERS.contains(&&*name) || is_own(&name)
+            self.is_secret_parameter(&percent_decode_str(&name).decode_utf8_lossy())
         };
         if !self.hides || !query.split('&').any(is_secret) {
             return Cow::Borrowed(query);
@@ -267,14 +278,51 @@ impl<'r> Secrets<'r> {
             None => text,
         }
     }
-}
 
-fn headers(headers: &HeaderMap, detail: Detail<'_>) -> String {
-    Secrets { hides: detail != Detail::Whole, identity: &[] }.headers(headers)
-}
+    /// A request to a server, or to a function that speaks HTTP.
+    fn request(&self, request: &Request<AnswerBody>, detail: Detail<'_>) -> String {
+        let (method, uri) = (request.method(), self.uri(request.uri()));
+        let body = answer_body(request.body(), detail);
+        format!("{method} {uri}{}{body}", self.headers(request.headers()))
+    }
 
-fn query<'t>(text: &'t str, detail: Detail<'_>) -> Cow<'t, str> {
-    Secrets { hides: detail != Detail::Whole, identity: &[] }.query(text)
+    /// What a function gets or answers.
+    fn payload(&self, json: &str, detail: Detail<'_>) -> String {
+        match detail {
+            Detail::Whole => pretty(json),
+            Detail::Logged { .. } => shortened(&self.event(json), detail),
+            Detail::Heads => format!("({} bytes)", json.len()),
+        }
+    }
+
+    /// An event without what is secret in its headers and its query; any other
+    /// text as it is.
+    fn event<'t>(&self, json: &'t str) -> Cow<'t, str> {
+        let Ok(Value::Object(mut event)) = serde_json::from_str(json) else { return json.into() };
+        let is_secret = |map: &str, name: &str| match map.ends_with("eaders") {
+            true => self.is_secret_header(name),
+            false => self.is_secret_parameter(name),
+        };
+        let mut is_masked = false;
+        for map in EVENT_MAPS {
+            let Some(Value::Object(members)) = event.get_mut(map) else { continue };
+            for (_, value) in members.iter_mut().filter(|(name, _)| is_secret(map, name)) {
+                *value = "***".into();
+                is_masked = true;
+            }
+        }
+        if let Some(Value::String(text)) = event.get_mut("rawQueryString")
+            && let Cow::Owned(shown) = self.query(text)
+        {
+            *text = shown;
+            is_masked = true;
+        }
+        if let Some(cookies) = event.get_mut("cookies").filter(|cookies| cookies.is_array()) {
+            *cookies = "***".into();
+            is_masked = true;
+        }
+        if is_masked { Value::Object(event).to_string().into() } else { json.into() }
+    }
 }
 
 fn answer_body(answer: &AnswerBody, detail: Detail<'_>) -> String {
@@ -291,55 +339,19 @@ fn body(bytes: &Bytes, detail: Detail<'_>) -> String {
     }
 }
 
-fn payload(json: &str, detail: Detail<'_>) -> String {
-    match detail {
-        Detail::Whole => pretty(json),
-        Detail::Logged { .. } => shortened(&masked_event(json), detail),
-        Detail::Heads => format!("({} bytes)", json.len()),
+/// The text without the secrets.
+fn masked<'t>(text: &'t str, secrets: &[Secret]) -> Cow<'t, str> {
+    let mut shown = Cow::Borrowed(text);
+    for secret in secrets.iter().map(Secret::reveal).filter(|secret| text.contains(secret)) {
+        shown = shown.replace(secret, "***").into();
     }
-}
-
-/// An event without what is secret in its headers and its query; any other
-/// text as it is.
-fn masked_event(json: &str) -> Cow<'_, str> {
-    let Ok(Value::Object(mut event)) = serde_json::from_str(json) else { return json.into() };
-    let is_secret = |map: &str, name: &str| match map.ends_with("eaders") {
-        true => SECRETS.iter().any(|own| name.eq_ignore_ascii_case(own.as_str())),
-        false => SECRET_PARAMETERS.contains(&name),
-    };
-    let mut is_masked = false;
-    for map in EVENT_MAPS {
-        let Some(Value::Object(members)) = event.get_mut(map) else { continue };
-        for (_, value) in members.iter_mut().filter(|(name, _)| is_secret(map, name)) {
-            *value = "***".into();
-            is_masked = true;
-        }
-    }
-    if let Some(Value::String(text)) = event.get_mut("rawQueryString")
-        && let Cow::Owned(shown) = query(text, Detail::Heads)
-    {
-        *text = shown;
-        is_masked = true;
-    }
-    if let Some(cookies) = event.get_mut("cookies").filter(|cookies| cookies.is_array()) {
-        *cookies = "***".into();
-        is_masked = true;
-    }
-    if is_masked { Value::Object(event).to_string().into() } else { json.into() }
-}
-
-/// The text without the secret.
-fn masked<'t>(text: &'t str, secret: Option<&str>) -> Cow<'t, str> {
-    match secret {
-        Some(secret) if text.contains(secret) => text.replace(secret, "***").into(),
-        _ => text.into(),
-    }
+    shown
 }
 
 fn shortened(text: &str, detail: Detail<'_>) -> String {
     // Not even a part of it is left where the text ends.
     let text = match detail {
-        Detail::Logged { secret } => masked(text, secret),
+        Detail::Logged { secrets } => masked(text, secrets),
         _ => text.into(),
     };
     if detail == Detail::Whole || text.len() <= LOGGED_BYTES_MAX {
@@ -361,26 +373,48 @@ mod tests {
 
     use super::*;
 
+    fn secrets(identity: &[MappingExpression]) -> Secrets<'_> {
+        Secrets { hides: true, identity }
+    }
+
     #[test]
     fn an_event_is_logged_without_secrets() {
         let event = json!({
             "version": "2.0",
-            "rawQueryString": "a=1&X-Amz-Signature=s3cret&X-Amz-Security%2DToken=s3cret",
+            "rawQueryString": "a=1&X-Amz-Signature=s3cret&X-Amz-Security%2DToken=s3cret&my%20key=s3cret",
             "cookies": ["s3cret"],
-            "headers": { "Authorization": "s3cret", "x-api-key": "s3cret", "accept": "*/*" },
-            "multiValueHeaders": { "Cookie": ["s3cret"] },
-            "queryStringParameters": { "a": "1", "X-Amz-Signature": "s3cret" },
-            "multiValueQueryStringParameters": { "X-Amz-Security-Token": ["s3cret"] },
+            "headers": { "Authorization": "s3cret", "x-api-key": "s3cret", "X-Own": "s3cret", "accept": "*/*" },
+            "multiValueHeaders": { "Cookie": ["s3cret"], "x-own": ["s3cret"] },
+            "queryStringParameters": { "a": "1", "X-Amz-Signature": "s3cret", "my key": "s3cret" },
+            "multiValueQueryStringParameters": { "X-Amz-Security-Token": ["s3cret"], "my key": ["s3cret"] },
             "body": "b",
         });
-        let shown = masked_event(&event.to_string()).into_owned();
+        // Those that the route's authorizer looks at.
+        let identity = [
+            MappingExpression::RequestHeader(HeaderName::from_static("x-own")),
+            MappingExpression::RequestQuery("my key".to_owned()),
+        ];
+        let shown = secrets(&identity).event(&event.to_string()).into_owned();
         assert!(!shown.contains("s3cret"), "{shown}");
         let shown: Value = serde_json::from_str(&shown).expect("JSON");
         assert_eq!(shown["headers"]["accept"], "*/*");
         assert_eq!(shown["queryStringParameters"]["a"], "1");
-        assert_eq!(shown["rawQueryString"], "a=1&X-Amz-Signature=***&X-Amz-Security%2DToken=***");
+        let query = "a=1&X-Amz-Signature=***&X-Amz-Security%2DToken=***&my%20key=***";
+        assert_eq!(shown["rawQueryString"], query);
+        let usual = secrets(&[]).event(&event.to_string()).into_owned();
+        assert_eq!(usual.matches("s3cret").count(), 5, "{usual}");
         for text in ["[1, 2]", "{\"a\": 1}", "no JSON"] {
-            assert_eq!(masked_event(text), text);
+            assert_eq!(secrets(&identity).event(text), text);
         }
+    }
+
+    #[test]
+    fn every_secret_of_a_request_is_masked() {
+        let mut trace = Trace::Log { request_id: String::new(), bodies: true, secrets: Vec::new() };
+        for secret in ["key", "a.key.b", "other"] {
+            trace.mask(&Secret::new(secret.to_owned()));
+        }
+        let Trace::Log { secrets, .. } = trace else { panic!("it is a log's") };
+        assert_eq!(masked("key a.key.b other else", &secrets), "*** *** *** else");
     }
 }

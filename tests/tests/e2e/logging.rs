@@ -164,6 +164,53 @@ fn data_trace_shows_the_beginning_of_bodies() {
 }
 
 #[test]
+fn what_an_authorizer_looks_at_is_masked_in_every_step() {
+    let config = r#"
+[stages."$default"]
+logging = "INFO"
+data_trace = true
+
+[authorizer.own]
+function = "auth"
+simple_responses = true
+identity = ["header.x-own", "query.token"]
+
+[[route]]
+route = "GET /web/{path+}"
+function = "web"
+authorizer = "own"
+
+[[route]]
+route = "GET /probe"
+function = "probe"
+authorizer = "own"
+"#;
+    let gateway = Project::with_config(config)
+        .with_handler("auth", &fixture("authorizer"))
+        .with_handler("web", &fixture("http-guest"))
+        .with_handler("probe", &fixture("probe"))
+        .serve();
+    for path in ["/web/count", "/probe"] {
+        let request = gateway.request("GET", &format!("{path}?do=count&token=simple-yes:s3cret"));
+        assert_eq!(Answer::of(request.header("x-own", "s3cret")).status, 200);
+        gateway.wait_for_log(&format!("GET {path} 200"));
+    }
+    let log = gateway.log();
+    for (step, count) in [
+        // The method request and the request to the function, of the first;
+        // the method request of the second.
+        ("x-own: ***", 3),
+        ("?do=count&token=***", 3),
+        ("\"x-own\":\"***\"", 1),
+        ("\"token\":\"***\"", 1),
+        ("\"rawQueryString\":\"do=count&token=***\"", 1),
+    ] {
+        assert_eq!(log.matches(step).count(), count, "{step}: {log}");
+    }
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[test]
 fn each_stage_has_its_own_logs() {
     let gateway = Project::with_config(
         r#"
