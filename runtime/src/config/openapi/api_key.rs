@@ -1,6 +1,6 @@
 //! API keys: where they come from, and which operations want one.
 
-use super::{Definition, operation::Operation, string};
+use super::{Definition, operation::Operation, security, string};
 use crate::config::tree::{Data, Node};
 
 /// What makes a scheme another one than an API key's.
@@ -18,10 +18,7 @@ pub fn source(definition: &Definition<'_>) -> Option<Node> {
 
 /// Whether a security scheme is an API key in the service's header.
 pub fn is_api_key(definition: &Definition<'_>, scheme: &str) -> bool {
-    let components = definition.top("components").and_then(|own| own.get("securitySchemes"));
-    let schemes = components.or_else(|| definition.top("securityDefinitions"));
-    let found = schemes.and_then(|schemes| schemes.get(scheme));
-    let Some(found) = found.and_then(|found| definition.resolve(found)) else { return false };
+    let Some(found) = security::named(definition, scheme) else { return false };
     let says = |key: &str, wanted: &str| {
         let text = found.get(key).and_then(Node::text);
         text.is_some_and(|text| text.eq_ignore_ascii_case(wanted))

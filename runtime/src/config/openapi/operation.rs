@@ -33,11 +33,16 @@ pub struct Operation<'d> {
 
 impl<'d> Operation<'d> {
     /// The security that it asks for; none where one of the alternatives is
-    /// to ask for nothing.
+    /// to ask for nothing. What is no list is an alternative, and what is no table
+    /// is one that cannot be enforced: a mistake opens nothing.
     pub fn alternatives(&self, definition: &Definition<'d>) -> &'d [Node] {
         let given = self.node.get("security").or_else(|| definition.top("security"));
-        let alternatives = given.map_or(&[][..], Node::items);
-        let open = |alternative: &Node| alternative.entries().is_none_or(|own| own.is_empty());
+        let alternatives = given.map_or(&[][..], |given| match given.data {
+            Data::Array(_) => given.items(),
+            _ => std::slice::from_ref(given),
+        });
+        definition.spend(alternatives.len(), 0);
+        let open = |alternative: &Node| alternative.entries().is_some_and(|own| own.is_empty());
         if alternatives.iter().any(open) { &[] } else { alternatives }
     }
 }

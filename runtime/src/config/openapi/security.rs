@@ -23,9 +23,6 @@ use crate::{
 const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
 const AUTHTYPE: &str = "x-amazon-apigateway-authtype";
 
-/// The most schemes and alternatives of an operation that are looked at.
-const ASKED_MAX: usize = 100;
-
 /// What `gateway.toml` has that a definition may refer to.
 #[derive(Debug, Default)]
 pub struct Around {
@@ -69,7 +66,7 @@ pub fn entries<'d>(definition: &Definition<'d>, operation: &Operation<'d>) -> Op
     }
     let mut refused = None;
     let mut has_key = false;
-    for alternative in operation.alternatives(definition).iter().take(ASKED_MAX) {
+    for alternative in operation.alternatives(definition) {
         match chosen(definition, alternative) {
             Ok(Chosen::Authorizer(entries)) => return Some(entries),
             Ok(Chosen::ApiKey) => has_key = true,
@@ -106,7 +103,12 @@ fn chosen(definition: &Definition<'_>, alternative: &Node) -> Result<Chosen, Uns
     let mut found: Option<Vec<Entry>> = None;
     let mut plain = Vec::new();
     let mut has_key = false;
-    for (name, member) in alternative.entries().into_iter().flatten().take(ASKED_MAX) {
+    let Some(schemes) = alternative.entries() else {
+        let why = format!("its security is {}, not a table", alternative.data.kind());
+        let hint = "write security: [{ SCHEME: [] }], or security: [] where anyone may call";
+        return Err((alternative.at, why, hint.to_owned()));
+    };
+    for (name, member) in schemes {
         definition.spend(1, name.len());
         match scheme(definition, name) {
             Scheme::Plain if api_key::is_api_key(definition, name) => has_key = true,
@@ -119,6 +121,11 @@ fn chosen(definition: &Definition<'_>, alternative: &Node) -> Result<Chosen, Uns
                 return Err((member.at, why, "a route has one authorizer".to_owned()));
             }
             Scheme::Authorizer { has_scopes, table } => {
+                if has_scopes && !matches!(member.node.data, Data::Array(_) | Data::Null) {
+                    let kind = member.node.data.kind();
+                    let why = format!("the scopes of its security {name:?} are {kind}, not a list");
+                    return Err((member.node.at, why, format!("write {name}: [SCOPE]")));
+                }
                 if let Some(table) = table {
                     definition.authorizers.borrow_mut().entry(name.clone()).or_insert(table);
                 }
@@ -156,8 +163,7 @@ fn scheme(definition: &Definition<'_>, name: &str) -> Scheme {
     if let Some(known) = definition.schemes.borrow().get(name) {
         return known.clone();
     }
-    let found = schemes(definition).and_then(|schemes| definition.part(schemes, name));
-    let scheme = found.map_or(Scheme::Plain, |node| read(definition, name, node));
+    let scheme = named(definition, name).map_or(Scheme::Plain, |node| read(definition, name, node));
     definition.schemes.borrow_mut().insert(name.to_owned(), scheme.clone());
     scheme
 }
@@ -165,6 +171,11 @@ fn scheme(definition: &Definition<'_>, name: &str) -> Scheme {
 fn schemes<'d>(definition: &Definition<'d>) -> Option<&'d Node> {
     let components = definition.top("components").and_then(|own| own.get("securitySchemes"));
     components.or_else(|| definition.top("securityDefinitions"))
+}
+
+/// The scheme of this name.
+pub fn named<'d>(definition: &Definition<'d>, name: &str) -> Option<&'d Node> {
+    definition.part(schemes(definition)?, name)
 }
 
 /// Extensions of schemes have been taken care of, whether anybody asks for them

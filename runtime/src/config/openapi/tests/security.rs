@@ -122,12 +122,25 @@ fn what_api_gateway_would_enforce_is_never_open() {
 }
 
 #[test]
+fn many_alternatives_are_all_looked_at() {
+    let token = format!(
+        "    a: {{ type: apiKey, x-amazon-apigateway-authorizer: {{ type: request, authorizerUri: '{URI}' }} }}"
+    );
+    let plain: Vec<String> = (0..200).map(|index| format!("{{ plain{index}: [] }}")).collect();
+    let text = secured(&format!("[{}, {{ a: [] }}]", plain.join(", ")), &token);
+    assert_eq!(translate(&text).root["route"][0]["authorizer"], "a");
+    let plain: Vec<String> = (0..200).map(|index| format!("plain{index}: []")).collect();
+    let text = secured(&format!("[{{ {}, a: [] }}]", plain.join(", ")), &token);
+    assert_eq!(translate(&text).root["route"][0]["authorizer"], "a");
+}
+
+#[test]
 fn one_alternative_is_enforced() {
     let token = format!(
         "{{ type: apiKey, in: header, name: A, x-amazon-apigateway-authorizer: {{ type: token, authorizerUri: '{URI}' }} }}"
     );
     let schemes = format!(
-        "    a: {token}\n    b: {token}\n    broken: {{ type: apiKey, x-amazon-apigateway-authtype: custom }}\n    plain: {{ type: http, scheme: basic }}\n    key: {{ type: apiKey, name: x-api-key, in: header }}"
+        "    a: {token}\n    b: {token}\n    broken: {{ type: apiKey, x-amazon-apigateway-authtype: custom }}\n    jwt: {{ type: oauth2, x-amazon-apigateway-authorizer: {{ type: jwt, jwtConfiguration: {{ issuer: 'https://issuer.example', audience: app }} }} }}\n    plain: {{ type: http, scheme: basic }}\n    key: {{ type: apiKey, name: x-api-key, in: header }}"
     );
     for (security, authorizer, warning) in [
         ("[{ a: [] }, { b: [] }]", Some("a"), None),
@@ -146,6 +159,15 @@ fn one_alternative_is_enforced() {
         ("[{ a: [] }, {}]", None, None),
         ("[]", None, None),
         ("[{ missing: [] }]", None, Some("security \"missing\" is not enforced: anyone may call")),
+        // What is malformed opens nothing.
+        ("{ a: [] }", Some("a"), None),
+        ("{}", None, None),
+        ("a", None, Some("its security is a string, not a table")),
+        ("null", None, Some("its security is null, not a table")),
+        ("[a]", None, Some("its security is a string, not a table")),
+        ("[[]]", None, Some("its security is an array, not a table")),
+        ("[a, { b: [] }]", Some("b"), None),
+        ("[{ jwt: read }]", None, Some("scopes of its security \"jwt\" are a string, not a list")),
     ] {
         let outcome = translate(&secured(security, &schemes));
         assert_eq!(outcome.problems, [""; 0]);
