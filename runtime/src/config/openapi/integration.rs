@@ -139,6 +139,10 @@ impl<'d> Definition<'d> {
         if mapped {
             entries.extend(self.method_responses(operation));
         }
+        // What is proxied streams in any case.
+        if kind != "http_proxy" {
+            self.check_transfer_mode(node);
+        }
         entries.extend(self.cache(node, operation));
         let timeout = node.get("timeoutInMillis");
         entries.extend(timeout.map(|timeout| ("timeout_ms", self.number(timeout))));
@@ -182,12 +186,6 @@ impl<'d> Definition<'d> {
             let why = "its integration calls a service of AWS";
             return Err(Unserved::new(value.at, why, OVERRIDE));
         }
-        if let Some(value) = given("responseTransferMode")
-            .filter(|value| !value.text().is_some_and(|text| text.eq_ignore_ascii_case("BUFFERED")))
-        {
-            let hint = "the answer is sent once it is complete";
-            self.unserved(value.at, "responseTransferMode: answers are not streamed", hint);
-        }
         if self.kind == ApiKind::Http {
             let mapping = given("requestParameters").or_else(|| {
                 let responses = given("responses")?.entries()?.values();
@@ -201,6 +199,19 @@ impl<'d> Definition<'d> {
             }
         }
         Ok(())
+    }
+
+    /// Says where an answer would be sent while it is made, and is not.
+    fn check_transfer_mode(&self, node: &'d Node) {
+        let is_buffered = |value: &&Node| {
+            value.data == Data::Null
+                || value.text().is_some_and(|text| text.eq_ignore_ascii_case("BUFFERED"))
+        };
+        let given = node.get("responseTransferMode");
+        if let Some(value) = given.filter(|value| !is_buffered(value)) {
+            let message = "responseTransferMode: only functions that speak HTTP stream";
+            self.unserved(value.at, message, "any other answer is sent once it is complete");
+        }
     }
 
     /// Lambda's event for it is the request.

@@ -482,6 +482,27 @@ components:
 }
 
 #[test]
+fn what_streams_is_no_warning() {
+    let warnings = |integration: &str| {
+        translate(&format!(
+            "openapi: 3.0.1\npaths: {{ /a: {{ get: {{ x-amazon-apigateway-integration: {{ {integration} }} }} }} }}"
+        ))
+        .warnings
+    };
+    let proxy = "type: http_proxy, httpMethod: GET, uri: 'https://a.example', responseTransferMode";
+    let function = "type: aws_proxy, uri: 'arn:aws:lambda:r:1:function:f', responseTransferMode";
+    assert_eq!(warnings(&format!("{proxy}: STREAM")), [""; 0]);
+    assert_eq!(warnings(&format!("{function}: BUFFERED")), [""; 0]);
+    assert_eq!(warnings(&format!("{function}: null")), [""; 0]);
+    assert_eq!(
+        warnings(&format!("{function}: STREAM")),
+        [
+            "api:2:135: responseTransferMode: only functions that speak HTTP stream\n  hint: any other answer is sent once it is complete"
+        ]
+    );
+}
+
+#[test]
 fn api_keys_are_asked_for() {
     let operations = "paths:
   /inherited: { get: {} }
