@@ -518,6 +518,21 @@ impl<'r> Table<'r> {
         })
     }
 
+    /// The tables of a list, `[[KEY]]`; none where the key is missing.
+    pub fn list(&self, key: &'static str, section: &'static Section) -> Vec<Table<'r>> {
+        let Some(given) = self.take(key) else { return Vec::new() };
+        if matches!(given.value, Data::Table(_)) {
+            let path = &given.path;
+            given.problem(
+                format!("[{path}] is one table"),
+                format!("it is a list: write [[{path}]]"),
+            );
+            return Vec::new();
+        }
+        let items = given.array().unwrap_or_default();
+        items.iter().filter_map(|item| item.table(section)).collect()
+    }
+
     /// A table of named things; none where the key is missing.
     pub fn entries(&self, key: &'static str, hint: &str) -> Vec<Entry<'r>> {
         let given = self.take(key).and_then(|value| value.entries(hint));

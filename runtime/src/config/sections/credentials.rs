@@ -28,23 +28,16 @@ const POLICY: &str = "it has to be as IAM has it: {\"Statement\": [{\"Effect\": 
 /// Credentials by the id of their access key.
 pub fn credentials(root: &Table<'_>) -> BTreeMap<String, Arc<CredentialConfig>> {
     let mut credentials = BTreeMap::new();
-    let Some(given) = root.take("credential") else { return credentials };
-    if matches!(given.value, Data::Table(_)) {
-        let hint = "credentials are a list: write [[credential]]";
-        given.problem("[credential] is one table", hint);
-        return credentials;
-    }
-    let mut first_lines = HashMap::new();
-    for item in given.array().unwrap_or_default() {
-        let Some(table) = item.table(&CREDENTIAL) else { continue };
+    let mut firsts = HashMap::new();
+    for table in root.list("credential", &CREDENTIAL) {
         let name = text(&table, "name", "ada", NAME_CHARS_MAX, "+=,.@_-");
         let id = text(&table, "access_key_id", "AKIDEXAMPLE", KEY_CHARS_MAX, "_");
         for (key, text) in [("name", &name), ("access_key_id", &id)] {
             let Some(text) = text else { continue };
-            let (line, _) = root.source.place(text.at);
-            let first = *first_lines.entry((key, text.text)).or_insert(line);
-            if first != line {
-                let message = format!("the {key} {:?} is already on line {first}", text.text);
+            let first = *firsts.entry((key, text.text)).or_insert(text.at);
+            if first != text.at {
+                let (line, _) = root.source.place(first);
+                let message = format!("the {key} {:?} is already on line {line}", text.text);
                 root.source.problem(text.at, message, "give each credential its own");
             }
         }

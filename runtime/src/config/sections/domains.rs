@@ -24,23 +24,17 @@ const BASE_PATH_CHARS: &str = "$-_.+!*'()/";
 const CERT: &str = "`mayfly cert` makes one to try out";
 
 pub fn domains(root: &Table<'_>, stages: &BTreeMap<String, StageConfig>, stage: &str) -> Domains {
-    let is_any = |given: &Value<'_>| !matches!(given.value, Data::Array(list) if list.is_empty());
-    let Some(given) = root.take("domain").filter(is_any) else {
-        if root.boolean("disable_execute_api_endpoint", false) {
-            let message = "disable_execute_api_endpoint leaves nothing to call";
-            let at = root.key_at("disable_execute_api_endpoint");
-            root.source.problem(at, message, "write [[domain]] with a name, or remove it");
-        }
-        return Domains::default();
-    };
-    if matches!(given.value, Data::Table(_)) {
-        given.problem("[domain] is one table", "domains are a list: write [[domain]]");
-        return Domains::default();
+    let is_empty = |given: Value<'_>| matches!(given.value, Data::Array(list) if list.is_empty());
+    if root.take("domain").is_none_or(is_empty)
+        && root.boolean("disable_execute_api_endpoint", false)
+    {
+        let message = "disable_execute_api_endpoint leaves nothing to call";
+        let at = root.key_at("disable_execute_api_endpoint");
+        root.source.problem(at, message, "write [[domain]] with a name, or remove it");
     }
     let mut first_lines = HashMap::new();
     let mut domains = Vec::new();
-    for item in given.array().unwrap_or_default() {
-        let Some(table) = item.table(&DOMAIN) else { continue };
+    for table in root.list("domain", &DOMAIN) {
         let name = name(&table);
         let base_paths = base_paths(&table, stages, stage);
         let tls = tls(&table, name.as_deref());

@@ -21,7 +21,6 @@ use crate::{
         PayloadFormat, RouteConfig,
         keys::{INTEGRATION, METHOD_RESPONSE, MOCK, ROUTE},
         read::{Table, Text, Value},
-        tree::Data,
     },
     router::RouteKey,
 };
@@ -50,15 +49,9 @@ pub struct Surroundings<'s> {
 
 pub fn routes(root: &Table<'_>, surroundings: &Surroundings<'_>) -> Vec<RouteConfig> {
     let Surroundings { kind, models, collections, authorizers, .. } = *surroundings;
-    let Some(given) = root.take("route") else { return Vec::new() };
-    if matches!(given.value, Data::Table(_)) {
-        given.problem("[route] is one table", "routes are a list: write [[route]]");
-        return Vec::new();
-    }
     let mut first_lines = HashMap::new();
     let mut routes = Vec::new();
-    for item in given.array().unwrap_or_default() {
-        let Some(table) = item.table(&ROUTE) else { continue };
+    for table in root.list("route", &ROUTE) {
         let at = table.key_at("route");
         let (line, _) = root.source.place(at);
         let key = route_key(&table, kind);

@@ -20,20 +20,19 @@ const INPUT_BYTES_MAX: usize = 8192;
 
 /// Schedules, and the functions that they name.
 pub fn schedules(root: &Table<'_>) -> (Vec<ScheduleConfig>, Vec<NamedFunction>) {
-    let given = root.take("schedule");
-    let items = given.as_ref().and_then(Value::array).unwrap_or_default();
-    if let Some(one) = items.get(SCHEDULES_MAX) {
-        one.problem(format!("there are more than {SCHEDULES_MAX} schedules"), "");
+    let tables = root.list("schedule", &SCHEDULE);
+    if let Some(one) = tables.get(SCHEDULES_MAX) {
+        let message = format!("there are more than {SCHEDULES_MAX} schedules");
+        one.source.problem(one.at, message, "");
     }
     let mut names = BTreeSet::new();
     let mut schedules = Vec::new();
     let mut named = Vec::new();
-    for item in items.iter().take(SCHEDULES_MAX) {
-        let Some(table) = item.table(&SCHEDULE) else { continue };
-        if let Some((schedule, function)) = schedule(item, &table) {
+    for table in tables.iter().take(SCHEDULES_MAX) {
+        if let Some((schedule, function)) = schedule(table) {
             if !names.insert(schedule.name.clone()) {
                 let message = format!("there are two schedules {:?}", schedule.name);
-                item.problem(message, "each has a name of its own");
+                table.source.problem(table.at, message, "each has a name of its own");
             }
             schedules.push(schedule);
             named.push(function);
@@ -42,11 +41,11 @@ pub fn schedules(root: &Table<'_>) -> (Vec<ScheduleConfig>, Vec<NamedFunction>) 
     (schedules, named)
 }
 
-fn schedule(item: &Value<'_>, table: &Table<'_>) -> Option<(ScheduleConfig, NamedFunction)> {
+fn schedule(table: &Table<'_>) -> Option<(ScheduleConfig, NamedFunction)> {
     let required = |key: &'static str, hint: &str| {
         let value = table.take(key);
         if value.is_none() {
-            item.problem(format!("a schedule has no {key}"), hint);
+            table.source.problem(table.at, format!("a schedule has no {key}"), hint);
         }
         value
     };
@@ -59,7 +58,7 @@ fn schedule(item: &Value<'_>, table: &Table<'_>) -> Option<(ScheduleConfig, Name
     let enabled = table.boolean("enabled", true);
     let (name, expression, (function, mut named)) = (name?, expression?, function?);
     named.by = format!("the schedule {name:?}");
-    let place = item.source.located(item.at);
+    let place = table.source.located(table.at);
     Some((ScheduleConfig { name, expression, function, input, enabled, place }, named))
 }
 

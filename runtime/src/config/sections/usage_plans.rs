@@ -5,7 +5,6 @@ use std::{
     num::NonZeroU32,
 };
 
-use super::functions;
 use crate::config::{
     ApiKeyConfig, ApiKeySource, Period, QuotaConfig, Secret, StageConfig, ThrottleConfig,
     UsagePlanConfig,
@@ -60,16 +59,6 @@ pub fn api_key_source(root: &Table<'_>) -> ApiKeySource {
     root.choice("api_key_source", &sources).unwrap_or_default()
 }
 
-/// The tables of a list, `[[KEY]]`.
-fn list<'r>(root: &Table<'r>, key: &'static str) -> Vec<Value<'r>> {
-    let Some(given) = root.take(key) else { return Vec::new() };
-    if matches!(given.value, Data::Table(_)) {
-        given.problem(format!("[{key}] is one table"), format!("write [[{key}]]: it is a list"));
-        return Vec::new();
-    }
-    given.array().unwrap_or_default()
-}
-
 /// The name of a list's table, once.
 fn name<'r>(table: &Table<'r>, seen: &mut HashMap<&'r str, usize>) -> Option<Text<'r>> {
     if table.take("name").is_none() {
@@ -96,55 +85,38 @@ pub fn api_keys(root: &Table<'_>) -> Vec<ApiKeyConfig> {
     let mut names = HashMap::new();
     let mut values: HashMap<String, String> = HashMap::new();
     let mut keys = Vec::new();
-    for item in list(root, "api_key") {
-        let Some(table) = item.table(&API_KEY) else { continue };
+    for table in root.list("api_key", &API_KEY) {
         let name = name(&table, &mut names);
         let enabled = table.boolean("enabled", true);
         let value = value(&table, name);
         let (Some(name), Some((value, at))) = (name, value) else { continue };
-        if let Some(other) = values.insert(value.clone(), name.text.to_owned()) {
+        if let Some(other) = values.insert(value.reveal().to_owned(), name.text.to_owned()) {
             let message = format!("the API key {:?} has the value of {other:?}", name.text);
             root.source.problem(at, message, "a value tells callers apart: give it another one");
         }
-        keys.push(ApiKeyConfig { name: name.text.to_owned(), value: Secret::new(value), enabled });
+        keys.push(ApiKeyConfig { name: name.text.to_owned(), value, enabled });
     }
     keys
 }
 
 /// `value` or `value_env`, and where it stands. No text of a problem has the
 /// value in it.
-fn value(table: &Table<'_>, name: Option<Text<'_>>) -> Option<(String, usize)> {
+fn value(table: &Table<'_>, name: Option<Text<'_>>) -> Option<(Secret, usize)> {
     let called =
         name.map_or("this API key".to_owned(), |name| format!("the API key {:?}", name.text));
-    let (text, at) = match (table.take("value"), table.take("value_env")) {
-        (None, None) => {
-            let hint = "write value_env = \"VARIABLE\", or value = \"…\"";
-            table.source.problem(table.at, format!("{called} has no value"), hint);
-            return None;
-        }
-        (Some(_), Some(both)) => {
-            let message = format!("{called} has both value and value_env");
-            both.problem(message, "keep one of them");
-            return None;
-        }
-        (Some(given), None) => match given.value {
-            Data::String(text) | Data::Verbatim(text) => (text.clone(), given.at),
-            _ => {
-                given.mistyped("a string", "");
-                return None;
-            }
-        },
-        (None, Some(given)) => {
-            let variable = given.string()?;
-            (functions::environment_variable(&given, variable)?, given.at)
-        }
+    let Some(given) = table.take("value").or(table.take("value_env")) else {
+        let hint = "write value_env = \"VARIABLE\", or value = \"…\"";
+        table.source.problem(table.at, format!("{called} has no value"), hint);
+        return None;
     };
+    let secret = table.secret("value", "value_env")?;
+    let (text, at) = (secret.reveal(), given.at);
     let length = text.chars().count();
     let valid = |c: char| c.is_ascii_graphic() && !"\"\\,".contains(c);
     let hint = "use for example 40 random letters and digits";
-    if !(1..=VALUE_CHARS_MAX).contains(&length) {
+    if length > VALUE_CHARS_MAX {
         let message =
-            format!("the value of {called} has {length} characters, not 1 to {VALUE_CHARS_MAX}");
+            format!("the value of {called} has {length} characters, more than {VALUE_CHARS_MAX}");
         table.source.problem(at, message, hint);
     } else if length < VALUE_CHARS_USUAL {
         let message = format!(
@@ -157,7 +129,7 @@ fn value(table: &Table<'_>, name: Option<Text<'_>>) -> Option<(String, usize)> {
         let hint = "use letters, digits and what is visible of ASCII, but no quotes, commas and backslashes";
         table.source.problem(at, message, hint);
     }
-    Some((text, at))
+    Some((secret, at))
 }
 
 /// `[[usage_plan]]`
@@ -178,8 +150,7 @@ pub fn usage_plans(
     let stages: Vec<&str> = stages.keys().map(String::as_str).collect();
     let mut names = HashMap::new();
     let mut plans: Vec<UsagePlanConfig> = Vec::new();
-    for item in list(root, "usage_plan") {
-        let Some(table) = item.table(&USAGE_PLAN) else { continue };
+    for table in root.list("usage_plan", &USAGE_PLAN) {
         let name = name(&table, &mut names);
         let own_keys = known(&table, "keys", "API key", &keys, "write [[api_key]] with its name");
         let own_stages = known(&table, "stages", "stage", &stages, "write [stages.NAME]");
