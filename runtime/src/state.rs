@@ -89,11 +89,14 @@ impl State {
     /// be there yet.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// As [`Self::open`], and where the configuration's `state` is invalid.
     pub fn of(server: &ServerConfig) -> Result<Self, StateError> {
         match &server.state {
             StateConfig::Embedded => Self::open(&server.data),
             StateConfig::Redis(config) => Ok(Self(Store::Redis(Redis::new(config)?))),
+            StateConfig::Unknown => {
+                Err(StateError("state: the configuration does not say where it is".to_owned()))
+            }
         }
     }
 

@@ -12,6 +12,8 @@ pub enum StateConfig {
     Embedded,
     /// In a Redis that several gateways may have.
     Redis(RedisConfig),
+    /// The configuration says where, but not so that it can be read.
+    Unknown,
 }
 
 /// `state = "redis://…"`

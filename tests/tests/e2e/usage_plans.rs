@@ -535,6 +535,13 @@ fn usage_is_told_without_a_server_and_without_the_keys() {
     assert!(table.contains("basic  partner  month "), "{table}");
     let warning = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(warning.contains("MAYFLY_TEST_PARTNER"), "{warning}");
+    // Where it is counted is not known: that is no reason to say zero.
+    project.write_config(&format!("state = \"nowhere\"\n{KEYS}{QUOTA}"));
+    let output = project.run(&["usage"]);
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("state: the configuration does not say where it is"), "{error}");
+    project.write_config(&format!("{KEYS}{QUOTA}"));
     for (flag, value) in [("--plan", "none"), ("--key", "basic")] {
         let output = project.run(&["usage", flag, value]);
         assert_eq!(output.status.code(), Some(2));

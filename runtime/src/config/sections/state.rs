@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::functions::environment_variable;
 use crate::{
     config::{
         RedisConfig, Secret, StateConfig, Unavailable,
@@ -23,50 +22,46 @@ const PREFIX_BYTES_MAX: usize = 100;
 /// Where the state of the API `name` is.
 pub fn state(root: &Table<'_>, name: &str) -> StateConfig {
     let Some(given) = root.take("state") else { return StateConfig::Embedded };
-    let config = |url: String| RedisConfig {
-        url: Secret::new(url),
+    let config = |url: Secret| RedisConfig {
+        url,
         prefix: format!("mayfly:{name}:"),
         unavailable: Unavailable::default(),
         timeout: Duration::from_millis(TIMEOUT_MS),
     };
     if !matches!(given.value, Data::Table(_)) {
-        let url = given.string().and_then(|text| checked(&given, text.text.to_owned()));
-        return url.map(|url| StateConfig::Redis(config(url))).unwrap_or_default();
+        let url = given.string().map(|text| Secret::new(text.text.to_owned()));
+        let url = url.and_then(|url| checked(&given, url));
+        return url.map_or(StateConfig::Unknown, |url| StateConfig::Redis(config(url)));
     }
-    let Some(table) = given.table(&STATE) else { return StateConfig::Embedded };
+    let Some(table) = given.table(&STATE) else { return StateConfig::Unknown };
     let words = [("open", Unavailable::Open), ("closed", Unavailable::Closed)];
     let unavailable = table.choice("unavailable", &words).unwrap_or_default();
     let default = Duration::from_millis(TIMEOUT_MS);
     let timeout = table.milliseconds("timeout_ms", 1..=TIMEOUT_MS_MAX, "", default);
     let prefix = prefix(&table);
-    let Some(url) = url(&given, &table) else { return StateConfig::Embedded };
+    let Some(url) = url(&given, &table) else { return StateConfig::Unknown };
     let mut config = RedisConfig { unavailable, timeout, ..config(url) };
-    if let Some(prefix) = prefix {
-        config.prefix = prefix;
+    match (prefix, table.take("prefix")) {
+        (Some(prefix), _) => config.prefix = prefix,
+        (None, Some(_)) => return StateConfig::Unknown,
+        (None, None) => {}
     }
     StateConfig::Redis(config)
 }
 
 /// `url` or `url_env`.
-fn url(given: &Value<'_>, table: &Table<'_>) -> Option<String> {
-    match (table.take("url"), table.take("url_env")) {
-        (None, None) => {
-            let hint = "write url = \"redis://127.0.0.1:6379/0\", or url_env = \"VARIABLE\"";
-            given.problem("state has no url", hint);
-            None
-        }
-        (Some(_), Some(both)) => {
-            both.problem("state has both url and url_env", "keep one of them");
-            None
-        }
-        (Some(url), None) => checked(&url, url.string()?.text.to_owned()),
-        (None, Some(named)) => checked(&named, environment_variable(&named, named.string()?)?),
-    }
+fn url(state: &Value<'_>, table: &Table<'_>) -> Option<Secret> {
+    let Some(given) = table.take("url").or(table.take("url_env")) else {
+        let hint = "write url = \"redis://127.0.0.1:6379/0\", or url_env = \"VARIABLE\"";
+        state.problem("state has no url", hint);
+        return None;
+    };
+    checked(&given, table.secret("url", "url_env")?)
 }
 
 /// A URL, which no message may show: it may have a password.
-fn checked(given: &Value<'_>, url: String) -> Option<String> {
-    match check_url(&url) {
+fn checked(given: &Value<'_>, url: Secret) -> Option<Secret> {
+    match check_url(url.reveal()) {
         Ok(()) => Some(url),
         Err(why) => {
             let hint = "write redis://[USER:PASSWORD@]HOST:PORT/DATABASE, or rediss:// for TLS";
@@ -81,6 +76,7 @@ fn prefix(table: &Table<'_>) -> Option<String> {
     if given.text.is_empty() || given.text.len() > PREFIX_BYTES_MAX {
         let message = format!("state.prefix cannot be {:?}", given.text);
         table.source.problem(given.at, message, "use 1 to 100 characters, such as \"mayfly:\"");
+        return None;
     }
     Some(given.text.to_owned())
 }
