@@ -128,7 +128,13 @@ fn key_set(table: &Table<'_>) -> Option<KeySource> {
     }
     let text = given.file(name)?;
     match KeySet::parse(&text) {
-        Ok(keys) => Some(KeySource::Set(Arc::new(keys))),
+        Ok(keys) => {
+            for why in &keys.unusable {
+                let message = format!("{}: {}: {why}", given.path, name.text);
+                given.source.warning(given.at, message, "tokens that it signed are refused");
+            }
+            Some(KeySource::Set(Arc::new(keys)))
+        }
         Err(why) => {
             let hint = "it has to be a JSON Web Key set: {\"keys\": [{\"kid\": …, \"kty\": …, …}]}, of public keys with names";
             given.problem(format!("{}: {}: {why}", given.path, name.text), hint);
