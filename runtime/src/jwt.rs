@@ -16,7 +16,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, Form, Rules};
+pub use claims::{Claims, Form, Rules, is_scope};
 pub use keys::{KEY_SET_BYTES_MAX, KeySet};
 pub use provider::{Signer, SigningError};
 pub use token::Token;

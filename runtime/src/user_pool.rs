@@ -27,8 +27,8 @@ use crate::{
     config::UserPoolConfig,
     jwt::{KeySet, Signer},
 };
-pub use tokens::{Grant, TokenUse, VALIDITY_MAX};
-pub use users::{User, check_attribute, check_group, check_name};
+pub use tokens::{Grant, TokenUse};
+pub use users::User;
 
 /// Cognito's.
 const KEY_BITS: usize = 2048;

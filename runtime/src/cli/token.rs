@@ -3,7 +3,10 @@
 use std::{io::Write as _, time::Duration};
 
 use super::{Failure, users::PoolArguments};
-use crate::user_pool::{Grant, TokenUse, VALIDITY_MAX};
+use crate::{
+    config::TOKEN_VALIDITY_MAX,
+    user_pool::{Grant, TokenUse},
+};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -38,9 +41,9 @@ fn duration(given: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| "write for example 90s, 15m or 1h".to_owned())?;
     let time = Duration::from_secs(number.saturating_mul(seconds));
-    match time.is_zero() || time > VALIDITY_MAX {
+    match time.is_zero() || time > TOKEN_VALIDITY_MAX {
         false => Ok(time),
-        true => Err(format!("it is not within 1s and {}h", VALIDITY_MAX.as_secs() / 3600)),
+        true => Err(format!("it is not within 1s and {}h", TOKEN_VALIDITY_MAX.as_secs() / 3600)),
     }
 }
 

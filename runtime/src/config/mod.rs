@@ -79,7 +79,7 @@ pub use uri::{UriPiece, UriTemplate, check_absolute, has_dot_segments};
 pub use usage_plan::{
     ApiKeyConfig, ApiKeySource, Period, QuotaConfig, ThrottleConfig, UsagePlanConfig, Window,
 };
-pub use user_pool::UserPoolConfig;
+pub use user_pool::{TOKEN_VALIDITY_MAX, UserPoolConfig};
 
 /// Everything a gateway is told: what `gateway.toml` says, with defaults for
 /// the rest.

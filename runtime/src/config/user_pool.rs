@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest that a token is valid: Cognito's.
+pub const TOKEN_VALIDITY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A user pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserPoolConfig {

@@ -114,6 +114,11 @@ impl Claims {
     }
 }
 
+/// Whether a text may be one of the words of `scope`: RFC 6749, section 3.3.
+pub fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
+}
+
 /// A string, or the strings of a list.
 fn strings(value: &Value) -> Vec<&str> {
     match value {

@@ -55,9 +55,10 @@ impl fmt::Debug for KeySet {
 
 impl PartialEq for KeySet {
     fn eq(&self, other: &Self) -> bool {
-        let sources =
-            |set: &Self| set.keys.iter().map(|key| key.source.clone()).collect::<Vec<_>>();
-        sources(self) == sources(other)
+        fn sources(set: &KeySet) -> impl Iterator<Item = &Value> {
+            set.keys.iter().map(|key| &key.source)
+        }
+        sources(self).eq(sources(other))
     }
 }
 

@@ -8,12 +8,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{User, UserPool, UserPoolError, users::is_boolean};
+use crate::jwt::is_scope;
 
 /// What a user gets who signs in without asking for scopes.
 const SCOPE: &str = "aws.cognito.signin.user.admin";
-
-/// The longest that a token is valid: Cognito's.
-pub const VALIDITY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The kinds of token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +104,4 @@ impl UserPool {
         }
         claims
     }
-}
-
-/// RFC 6749, section 3.3.
-fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
 }

@@ -174,15 +174,13 @@ impl UserPool {
     }
 }
 
-/// # Errors
 /// Why a user cannot be named so.
-pub fn check_name(name: &str) -> Result<(), String> {
+fn check_name(name: &str) -> Result<(), String> {
     check_word(name).map_err(|why| format!("a user cannot be named {name:?}: {why}"))
 }
 
-/// # Errors
 /// Why a group cannot be named so.
-pub fn check_group(name: &str) -> Result<(), String> {
+fn check_group(name: &str) -> Result<(), String> {
     check_word(name).map_err(|why| format!("a group cannot be named {name:?}: {why}"))
 }
 
@@ -194,9 +192,8 @@ fn check_word(word: &str) -> Result<(), String> {
     }
 }
 
-/// # Errors
 /// Why users of the pool cannot have such an attribute.
-pub fn check_attribute(pool: &UserPoolConfig, name: &str, value: &str) -> Result<(), String> {
+fn check_attribute(pool: &UserPoolConfig, name: &str, value: &str) -> Result<(), String> {
     let known = match name.strip_prefix("custom:") {
         Some(custom) => pool.custom_attributes.iter().any(|own| own == custom),
         None => ATTRIBUTES.contains(&name),

@@ -9,10 +9,13 @@ use super::{
     expression::{self, Sources},
     user_pools::UserPools,
 };
-use crate::config::{
-    ApiKind, AuthorizerConfig, AuthorizerKind, MappingExpression,
-    keys::{AUTHORIZER, closest},
-    read::{Entry, Table, Text},
+use crate::{
+    config::{
+        ApiKind, AuthorizerConfig, AuthorizerKind, MappingExpression,
+        keys::{AUTHORIZER, closest},
+        read::{Entry, Table, Text},
+    },
+    jwt::is_scope,
 };
 
 /// Authorizers by name; none for one that is invalid.
@@ -97,11 +100,6 @@ pub fn scopes(route: &Table<'_>, authorizer: Option<&AuthorizerConfig>) -> Vec<S
         route.source.problem(text.at, message, "a scope is one word, without quotes");
     }
     texts.into_iter().map(|text| text.text.to_owned()).collect()
-}
-
-/// RFC 6749, section 3.3.
-fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
 }
 
 /// The authorizer that a route names.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::server::admin_of_file;
 use crate::config::{
-    UserPoolConfig,
+    TOKEN_VALIDITY_MAX, UserPoolConfig,
     keys::USER_POOL,
     read::{Entry, Table, Text},
 };
@@ -21,9 +21,8 @@ const ATTRIBUTES_MAX: usize = 50;
 const CLIENT_CHARS_MAX: usize = 128;
 const ATTRIBUTE_CHARS_MAX: usize = 20;
 
-/// How long tokens may be valid, in seconds: Cognito's, five minutes to a day.
+/// The shortest that a pool may have its tokens valid, in seconds: Cognito's.
 const VALIDITY_SECONDS_MIN: u64 = 300;
-const VALIDITY_SECONDS_MAX: u64 = 86_400;
 
 pub fn user_pools(root: &Table<'_>) -> UserPools {
     let entries = root.entries("user_pool", "write [user_pool.NAME]");
@@ -46,8 +45,8 @@ fn user_pool(root: &Table<'_>, name: &Text<'_>, table: &Table<'_>) -> Option<Use
             false
         }
     };
-    let token_validity =
-        table.integer("token_validity_seconds", VALIDITY_SECONDS_MIN..=VALIDITY_SECONDS_MAX, 3600);
+    let range = VALIDITY_SECONDS_MIN..=TOKEN_VALIDITY_MAX.as_secs();
+    let token_validity = table.integer("token_validity_seconds", range, 3600);
     let hint = format!("use at most {CLIENT_CHARS_MAX} letters, digits, '-' and '_'");
     let clients = names(table, "clients", CLIENTS_MAX, CLIENT_CHARS_MAX, &hint);
     let hint =
