@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Method, Response, header};
 
 use super::{
     error::GatewayError, expression::Scope, method_request::MethodRequest, resource_policy,
@@ -10,14 +10,14 @@ use super::{
 use crate::{
     cache::{ANSWER_BYTES_MAX, Kept, Key},
     config::Unauthorized,
-    gateway::RouteCache,
+    gateway::{Route, RouteCache},
     integration::AnswerBody,
 };
 
-/// The cache for this request, if its stage and method have one.
-pub fn of<'r>(request: &'r MethodRequest<'_>) -> Option<&'r RouteCache> {
-    let cache = request.matched.route.caches.get(request.exchange.stage.name)?;
-    (!cache.only_get || request.method == http::Method::GET).then_some(cache)
+/// Where a stage keeps the route's answers to this method, if it does.
+pub fn of<'r>(route: &'r Route, stage: &str, method: &Method) -> Option<&'r RouteCache> {
+    let cache = route.caches.get(stage)?;
+    (!cache.only_get || method == Method::GET).then_some(cache)
 }
 
 /// What tells the request's answer from others.

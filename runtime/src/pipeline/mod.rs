@@ -304,9 +304,9 @@ where
     trace.matched(&matched, &exchange.stage);
     usage_plan::admit(about, matched.route, trace).await?;
     // What is looked at, or kept, is read.
-    let is_kept = matched.route.caches.contains_key(exchange.stage.name);
+    let cache = cached::of(matched.route, exchange.stage.name, &parts.method);
     let passes = function_request::passes(gateway, &exchange.stage, matched.route);
-    let streams = passes && !is_kept && !matches!(trace, Trace::On(_));
+    let streams = passes && cache.is_none() && !matches!(trace, Trace::On(_));
     let bodies = Bodies { passes, streams };
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, bodies).await?;
@@ -315,7 +315,7 @@ where
     usage_plan::admit_authorized(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);
-    let response = match cached::of(&request) {
+    let response = match cache {
         None => integrate(&request, course, trace).await?,
         Some(cache) => from_cache(&request, cache, course, trace).await?,
     };
