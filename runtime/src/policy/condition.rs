@@ -182,9 +182,22 @@ fn each<T>(
     texts.into_iter().map(value).collect()
 }
 
-/// A range of addresses, `10.0.0.0/8`, or a single one.
+/// How many bits of `::ffff:10.0.0.1` are before the address of version 4.
+const MAPPED_BITS: u8 = 96;
+
+/// A range of addresses such as `10.0.0.0/8`, or a single one. Addresses of
+/// version 4 within version 6 are what they mean, as those of callers are.
 pub fn range(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?.to_canonical())))
+    let Ok(range) = text.parse::<IpNet>() else {
+        return Some(IpNet::from(text.parse::<IpAddr>().ok()?.to_canonical()));
+    };
+    let version_4 = range.addr().to_canonical();
+    match range.prefix_len().checked_sub(MAPPED_BITS) {
+        Some(bits) if range.addr().is_ipv6() && version_4.is_ipv4() => {
+            IpNet::new(version_4, bits).ok()
+        }
+        _ => Some(range),
+    }
 }
 
 /// ISO 8601 with a time or without, or seconds since 1970.

@@ -1,15 +1,18 @@
 //! `[function_default]` and `[function.NAME]`.
 
-use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::config::{
-    AsyncConfig, FunctionConfig, FunctionReference, NamedFunction, OutboundConfig, OutboundHost,
-    Pools, Secret, ServiceName,
-    keys::{ASYNC, FROM_ENVIRONMENT, FUNCTION, closest},
-    read::{Table, Text, Value, choice},
-    tree::Data,
+use crate::{
+    config::{
+        AsyncConfig, FunctionConfig, FunctionReference, NamedFunction, OutboundConfig,
+        OutboundHost, Pools, Secret, ServiceName,
+        keys::{ASYNC, FROM_ENVIRONMENT, FUNCTION, closest},
+        read::{Table, Text, Value, choice},
+        tree::Data,
+    },
+    policy::range,
 };
 
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
@@ -207,8 +210,7 @@ fn outbound(table: &Table<'_>, outbound: &mut OutboundConfig) {
 
 /// A range of addresses, or one of them.
 fn network(text: &str) -> Option<IpNet> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.ok().map(|network: IpNet| network.trunc())
+    range(text).map(|network| network.trunc())
 }
 
 /// A function that a value names, with or without a version or alias.
