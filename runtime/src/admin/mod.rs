@@ -18,7 +18,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri:
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::{
@@ -29,6 +28,7 @@ use tokio::{
 use crate::{
     gateway::FunctionState,
     integration::mock::Reset,
+    pipeline::parse_query,
     reload::Shared,
     state::StateError,
     usage_plan::{self, Usage},
@@ -143,15 +143,9 @@ fn user_pool(shared: &Shared, path: &str) -> Option<Value> {
 
 /// What API keys have used; `?plan=` and `?key=` choose some by name.
 async fn usage(shared: &Shared, uri: &Uri) -> Result<Vec<Usage>, StateError> {
-    let pairs = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    let asked: Vec<(&str, String)> = pairs
-        .map(|(name, value)| {
-            let value = value.replace('+', " ");
-            (name, percent_decode_str(&value).decode_utf8_lossy().into_owned())
-        })
-        .collect();
+    let query = parse_query(uri.query().unwrap_or_default());
     let asked = |name: &str| {
-        let found = asked.iter().find(|(own, _)| *own == name);
+        let found = query.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str())
     };
     let gateway = shared.gateway.load_full();

@@ -296,7 +296,7 @@ async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
 
 /// Names and values of a query, decoded as the service decodes them: `+` is a
 /// space, a name without `=` has the empty value.
-fn parse_query(query: &str) -> Vec<(String, String)> {
+pub fn parse_query(query: &str) -> Vec<(String, String)> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

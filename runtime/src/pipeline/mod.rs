@@ -61,6 +61,7 @@ use caller::Caller;
 use endpoint::Unserved;
 pub use endpoint::host;
 use error::GatewayError;
+pub use method_request::parse_query;
 use method_request::{About, Bodies, MethodRequest};
 use stage::{Found, Stage};
 pub use trace::{Step, Trace};
