@@ -36,6 +36,7 @@ use crate::{
     policy::Authorization,
     router::{PathPattern, RouteKey, RouteMethod, Router, Segment},
     sandbox::{Function, hex},
+    short_id::short_id,
     state::{Bucket, State, Values},
     tls,
     usage_plan::ApiKeys,
@@ -180,7 +181,7 @@ pub struct Authorizer {
     pub keys: Keys,
 }
 
-/// What an authorizer said, by the values of identity sources.
+/// What an authorizer said, by the stage and the values of identity sources.
 pub enum Answers {
     /// To this gateway.
     Own(Cache<Vec<String>, Arc<Authorization>>),
@@ -553,7 +554,7 @@ impl Route {
         let resource = key.resource();
         Self {
             key: key.to_string(),
-            resource_id: short_id(&resource),
+            resource_id: short_id::<6>(&resource),
             resource,
             drop_in,
             method: match key {
@@ -579,15 +580,4 @@ impl Route {
         let config = self.authorizer.as_ref().map(|authorizer| &authorizer.config);
         config.is_some_and(|config| config.kind == AuthorizerKind::Iam)
     }
-}
-
-/// Six characters of a-z0-9 that stay the same for the same text.
-pub fn short_id(text: &str) -> String {
-    use sha2::{Digest as _, Sha256};
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .take(6)
-        .map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]))
-        .collect()
 }

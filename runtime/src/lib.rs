@@ -37,6 +37,8 @@ pub mod state;
 
 pub mod usage_plan;
 
+mod short_id;
+
 pub mod mapping;
 
 pub mod integration;

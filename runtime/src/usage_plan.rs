@@ -14,6 +14,7 @@ use time::Date;
 
 use crate::{
     config::{Config, Period, QuotaConfig, Secret, ThrottleConfig, UsagePlanConfig, Window},
+    short_id::short_id,
     state::{Bucket, State, StateError},
 };
 
@@ -54,7 +55,8 @@ pub struct Subscription {
     pub bucket: Option<Bucket>,
     /// How much.
     pub quota: Option<QuotaConfig>,
-    methods: BTreeMap<String, ThrottleConfig>,
+    /// How often it may call single routes, by stage and route.
+    methods: BTreeMap<String, BTreeMap<String, Bucket>>,
 }
 
 impl ApiKeys {
@@ -64,8 +66,10 @@ impl ApiKeys {
         for own in &config.api_keys {
             let mut subscriptions = BTreeMap::new();
             for plan in config.usage_plans.iter().filter(|plan| plan.keys.contains(&own.name)) {
-                let subscription = Arc::new(Subscription::new(plan, &own.name));
-                for stage in config.stages.keys().filter(|stage| plan.is_of(stage)) {
+                let stages = config.stages.keys().filter(|stage| plan.is_of(stage));
+                let subscription = Subscription::new(plan, &own.name, stages.clone());
+                let subscription = Arc::new(subscription);
+                for stage in stages {
                     subscriptions.insert(stage.clone(), Arc::clone(&subscription));
                 }
             }
@@ -92,17 +96,25 @@ fn digest(value: &[u8]) -> [u8; 32] {
     Sha256::digest(value).into()
 }
 
-/// An id as the service has it: ten letters and digits, the same for the same
-/// name.
+/// What events call the API key of this name.
 fn id(name: &str) -> String {
-    const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    let digest = digest(format!("api key {name}").as_bytes());
-    digest.iter().take(10).map(|byte| char::from(ALPHABET[usize::from(*byte) % 36])).collect()
+    short_id::<10>(&format!("api key {name}"))
 }
 
 impl Subscription {
-    fn new(plan: &UsagePlanConfig, key: &str) -> Self {
+    fn new<'c>(
+        plan: &UsagePlanConfig,
+        key: &str,
+        stages: impl Iterator<Item = &'c String>,
+    ) -> Self {
         let counter = counter(plan, key);
+        let methods = |stage: &String| {
+            let bucket = |(route, throttle): (&String, &ThrottleConfig)| {
+                let name = format!("method:{counter}:{stage}:{route}");
+                (route.clone(), Bucket::new(&name, throttle))
+            };
+            (stage.clone(), plan.methods.iter().map(bucket).collect())
+        };
         Self {
             plan: plan.name.clone(),
             key: key.to_owned(),
@@ -111,15 +123,14 @@ impl Subscription {
                 Bucket::new(&format!("plan:{counter}"), throttle)
             }),
             quota: plan.quota,
-            methods: plan.methods.clone(),
+            methods: stages.map(methods).collect(),
             counter,
         }
     }
 
     /// The bucket of a route on a stage, where it has one of its own.
-    pub fn method(&self, stage: &str, route: &str) -> Option<Bucket> {
-        let throttle = self.methods.get(route)?;
-        Some(Bucket::new(&format!("method:{}:{stage}:{route}", self.counter), throttle))
+    pub fn method(&self, stage: &str, route: &str) -> Option<&Bucket> {
+        self.methods.get(stage)?.get(route)
     }
 
     /// What is counted on a day: up to how many, in which period.

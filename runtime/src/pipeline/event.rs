@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     config::{ApiKind, LambdaInput, PayloadFormat},
-    gateway::{ACCOUNT_ID, Target, short_id},
+    gateway::{ACCOUNT_ID, Target},
+    short_id::short_id,
     tls::ClientCertificate,
 };
 
@@ -263,7 +264,7 @@ fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
         resource_id: about.route.map_or("", |route| &route.resource_id),
         resource_path: about.route.map_or("", |route| &route.resource),
         stage: about.exchange.stage.name,
-        deployment_id: short_id(&about.gateway.config.name),
+        deployment_id: short_id::<6>(&about.gateway.config.name),
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn admit(
     let mut limits = Limits::default();
     let method = subscription.and_then(|own| own.method(stage, &route.key));
     if let Some(own) = subscription {
-        limits.of_plan(own, method.as_ref().map(Limit::Bucket), about.exchange.time);
+        limits.of_plan(own, method.map(Limit::Bucket), about.exchange.time);
     }
     if let Some(bucket) = route.throttles.get(stage) {
         limits.push(Limit::Bucket(bucket), Held::Stage(stage));
@@ -79,7 +79,7 @@ pub async fn admit_authorized(
     let own = subscribed(&about, value.reveal().as_bytes(), trace)?;
     let method = own.method(about.exchange.stage.name, &route.key);
     let mut limits = Limits::default();
-    limits.of_plan(own, method.as_ref().map(Limit::Bucket), about.exchange.time);
+    limits.of_plan(own, method.map(Limit::Bucket), about.exchange.time);
     limits.take(&about).await
 }
 
