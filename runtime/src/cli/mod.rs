@@ -81,11 +81,12 @@ Examples:
 
 Exits with 1 if the function fails; its error is printed as Lambda's Invoke answers it.")]
     Invoke(invoke::Arguments),
-    /// Shows what API keys have used of their usage plans
+    /// Shows what API keys have used of their usage plans, or what functions have used
     #[command(after_help = "\
 Examples:
   mayfly usage                              every key of every plan, in the period of today
   mayfly usage --plan basic --key partner --json
+  mayfly usage --functions                  every function that has run: invocations, time and memory
 
 Works whether a server runs or not; what one let through just now follows within a moment.")]
     Usage(usage::Arguments),
@@ -154,7 +155,7 @@ pub struct ConfigArguments {
     /// Where the admin API listens [default: 127.0.0.1 and the next port]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
-    /// The folder for tables, mail and compiled code [default: .mayfly]
+    /// The folder for all that is kept: tables, mail, usage, users, versions, queued events, compiled code [default: .mayfly]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// What functions have used instead: invocations, time and memory
     #[arg(long, conflicts_with_all = ["plan", "key"])]
     functions: bool,
-    /// Prints JSON, as GET /usage of the admin API answers it
+    /// Prints JSON; of API keys what GET /usage of the admin API answers
     #[arg(long)]
     json: bool,
     #[command(flatten)]
