@@ -89,8 +89,8 @@ fn messages_posted_at_once_are_all_kept() {
             });
         }
     });
-    let log = gateway.log();
-    assert_eq!(log.matches("POST /messages 200").count(), 40, "{log}");
+    let kept = || gateway.log().matches("POST /messages 200").count();
+    gateway.wait("a line for each message", || kept() == 40);
 }
 
 #[test]
