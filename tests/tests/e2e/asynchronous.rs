@@ -205,3 +205,42 @@ fn queued_with(gateway: &Gateway, condition: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM event WHERE {condition}");
     database(&gateway.project).query_row(&sql, [], |row| row.get(0)).unwrap()
 }
+
+#[test]
+fn steady_work_does_not_hide_what_others_queue() {
+    let gateway = project("").serve();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Something comes more often than one looks for what others have queued.
+        let busy = scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                send(&gateway, &doing("sleep", 50));
+            }
+        });
+        let event = doing("print", 0).to_string();
+        let run = gateway.project.run(&["invoke", "probe", "--type", "Event", "--payload", &event]);
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        let begun = std::time::Instant::now();
+        let found = || gateway.log().contains("printed to standard output");
+        while !found() && begun.elapsed() < mayfly_tests::PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = found();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        busy.join().unwrap();
+        assert!(found, "the event still waits: {}", queued_with(&gateway, "true"));
+    });
+}
+
+#[test]
+fn a_command_s_event_has_the_limit_of_all_events() {
+    let project = project("").with_handler("probe", &fixture("probe"));
+    let event = project.path().join("event.json");
+    std::fs::write(&event, format!("\"{}\"", "x".repeat(1024 * 1024))).unwrap();
+    let run = project.run(&["invoke", "probe", "--type", "Event", "--payload", "@event.json"]);
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
+    let text =
+        "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)";
+    assert!(String::from_utf8_lossy(&run.stderr).contains(text), "{run:?}");
+    assert_eq!(queued(&project), 0);
+}

@@ -3,7 +3,7 @@
 use std::{fs, io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{Event, HOPS_MAX, Queued, Settled, list, lock};
@@ -64,33 +64,28 @@ impl Lambda {
             }
         };
         let tasks = TaskTracker::new();
-        // Whatever was queued before the lock was ours.
-        let mut seen = None;
+        // What other processes queue shows by looking alone, at once for whatever was
+        // queued before the lock was ours.
+        let (mut seen, mut look_at) = (None, Instant::now());
         loop {
-            self.look(&mut seen).await;
-            loop {
-                while let Some(queued) = self.next() {
-                    let (lambda, gateway) = (Arc::clone(&self), Arc::clone(&gateway));
-                    tasks.spawn(async move { lambda.work(queued, &gateway.load_full()).await });
-                }
-                let wait = self.wait();
-                let woken = tokio::select! {
-                    () = self.queue.wake.notified() => Some(true),
-                    () = tokio::time::sleep(wait) => Some(false),
-                    _ = stop.wait_for(|stop| *stop) => None,
-                };
-                match woken {
-                    Some(true) => {}
-                    Some(false) => break,
-                    None => {
-                        tasks.close();
-                        // Those that take longer are tried again after the next start.
-                        let _ = tokio::time::timeout(drain, tasks.wait()).await;
-                        return;
-                    }
-                }
+            if Instant::now() >= look_at {
+                self.look(&mut seen).await;
+                look_at = Instant::now() + LOOK;
+            }
+            while let Some(queued) = self.next() {
+                let (lambda, gateway) = (Arc::clone(&self), Arc::clone(&gateway));
+                tasks.spawn(async move { lambda.work(queued, &gateway.load_full()).await });
+            }
+            let until = look_at.min(Instant::now() + self.wait());
+            tokio::select! {
+                () = self.queue.wake.notified() => {}
+                () = tokio::time::sleep_until(until) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
             }
         }
+        tasks.close();
+        // Those that take longer are tried again after the next start.
+        let _ = tokio::time::timeout(drain, tasks.wait()).await;
     }
 
     /// Tries one event at once, if no other process works off the queue.
@@ -108,7 +103,7 @@ impl Lambda {
         if index.running() >= CONCURRENCY_MAX { None } else { index.take(moment::now_ms()) }
     }
 
-    /// Until the next event is due, or until it is time to look.
+    /// Until the next event is due, but no longer than until one looks again.
     fn wait(&self) -> Duration {
         let index = self.queue.index();
         let full = index.running() >= CONCURRENCY_MAX;
