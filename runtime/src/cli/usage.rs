@@ -33,10 +33,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let config = config(arguments)?;
     if arguments.functions {
+        let config = read(arguments, |config| config.server.data.is_dir())?;
         return functions(&config, arguments.json);
     }
+    let config = config(arguments)?;
     let state = State::of(&config.server)?;
     let chosen = (arguments.plan.as_deref(), arguments.key.as_deref());
     let today = OffsetDateTime::now_utc().date();
@@ -101,21 +102,24 @@ fn print<const N: usize>(
     Ok(())
 }
 
-/// What a configuration says of usage plans. Something else that is wrong with
-/// it does not matter: whoever asks may not have the server's environment.
-fn config(arguments: &Arguments) -> Result<Config, Failure> {
-    let config = match arguments.config.source(None)?.load() {
-        Ok(config) => config,
-        Err(invalid) if invalid.partial.usage_plans.is_empty() => {
-            return Err(Failure::Problems(invalid.problems));
-        }
+/// The configuration. What is wrong with it does not matter if what was read is
+/// `enough`: whoever asks may not have the server's environment.
+fn read(arguments: &Arguments, enough: impl Fn(&Config) -> bool) -> Result<Config, Failure> {
+    match arguments.config.source(None)?.load() {
+        Ok(config) => Ok(config),
+        Err(invalid) if !enough(&invalid.partial) => Err(Failure::Problems(invalid.problems)),
         Err(invalid) => {
             for problem in &invalid.problems {
                 eprintln!("warning: {problem}");
             }
-            invalid.partial
+            Ok(invalid.partial)
         }
-    };
+    }
+}
+
+/// What a configuration says of usage plans.
+fn config(arguments: &Arguments) -> Result<Config, Failure> {
+    let config = read(arguments, |config| !config.usage_plans.is_empty())?;
     let plans: Vec<&str> = config.usage_plans.iter().map(|plan| plan.name.as_str()).collect();
     let keys = config.usage_plans.iter().flat_map(|plan| &plan.keys);
     let keys: Vec<&str> = keys.map(String::as_str).collect();
