@@ -70,9 +70,10 @@ pub fn is_qualifier(text: &str) -> bool {
         || (!text.is_empty() && text.len() <= QUALIFIER_CHARS_MAX && text.bytes().all(valid))
 }
 
-/// The number of a version, where this is one.
+/// The number of a version, where this is one: they count from 1, and each has
+/// one way to write it.
 pub fn version_number(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let digits = !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
@@ -108,6 +109,18 @@ mod tests {
             "arn:aws:lambda:us-east-1:000000000000:function:",
         ] {
             assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_version_has_one_way_to_write_it() {
+        for (text, number) in
+            [("1", Some(1)), ("10", Some(10)), ("18446744073709551615", Some(u64::MAX))]
+        {
+            assert_eq!(version_number(text), number);
+        }
+        for wrong in ["", "0", "01", "007", "+1", "-1", "1a", "live", "18446744073709551616"] {
+            assert_eq!(version_number(wrong), None, "{wrong}");
         }
     }
 
