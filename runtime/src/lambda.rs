@@ -56,6 +56,7 @@ pub struct Lambda {
 }
 
 /// A function that a caller means, with the version that runs.
+#[derive(Clone)]
 pub struct Resolved {
     /// The function.
     pub function: Arc<Function>,
@@ -128,27 +129,10 @@ impl Lambda {
                 let version = own.versions.get(&number).ok_or_else(missing)?;
                 let config = gateway.config.function(name);
                 let function = version.function(&self.sandbox, name, config);
-                function.map_err(|reason| unusable(name, &reason))?
+                function.map_err(|reason| LambdaError::unusable(name, &reason))?
             }
         };
         Ok(Resolved { function, qualifier: qualifier.clone() })
-    }
-
-    /// Whether whatever the name may mean takes requests as they are.
-    pub fn speaks_http(&self, gateway: &Gateway, reference: &FunctionReference) -> bool {
-        let published = self.published.load();
-        let own = published.get(&reference.name);
-        let alias = own.and_then(|own| own.aliases.get(reference.version()));
-        let versions: Vec<&str> = match alias {
-            Some(alias) => alias.versions().collect(),
-            None => vec![reference.version()],
-        };
-        versions.into_iter().all(|version| {
-            let qualifier = Some(version.to_owned());
-            let reference = FunctionReference { name: reference.name.clone(), qualifier };
-            self.resolve(gateway, &reference)
-                .is_ok_and(|resolved| resolved.function.code.speaks_http())
-        })
     }
 
     /// Publishes the code of `$LATEST`, which `wasm` is.
@@ -280,7 +264,8 @@ impl Lambda {
             let message = format!("Alias already exists: {arn}");
             return Err(LambdaError::new(ErrorKind::ResourceConflict, message));
         }
-        if !is_qualifier(alias) || alias == LATEST || version_number(alias).is_some() {
+        let is_number = alias.bytes().all(|b| b.is_ascii_digit());
+        if !is_qualifier(alias) || alias == LATEST || is_number {
             return Err(LambdaError::not_matching(alias, "name", "(?!^[0-9]+$)([a-zA-Z0-9-_]+)"));
         }
         if own.aliases.len() >= ALIASES_MAX {
@@ -350,7 +335,8 @@ impl Lambda {
         Ok(alias)
     }
 
-    /// Deletes an alias; one that is not there is deleted already.
+    /// Deletes an alias, and how its asynchronous invocations go; one that is
+    /// not there is deleted already.
     ///
     /// # Errors
     /// Where that cannot be kept.
@@ -359,11 +345,16 @@ impl Lambda {
         let names = (function.to_owned(), alias.to_owned());
         self.store
             .run(move |connection| {
+                let (function, alias) = names;
+                let names = params![function, alias];
+                let sql = "DELETE FROM event_config WHERE function = ?1 AND qualifier = ?2";
+                connection.execute(sql, names)?;
                 connection.execute("DELETE FROM alias WHERE function = ?1 AND name = ?2", names)
             })
             .await?;
         self.change(function, |own| {
             own.aliases.remove(alias);
+            own.event_configs.remove(alias);
         });
         Ok(())
     }
@@ -470,15 +461,8 @@ fn check_alias(function: &str, own: &Own, alias: &Alias) -> Result<(), LambdaErr
 fn latest(name: &str, state: &FunctionState) -> Result<Arc<Function>, LambdaError> {
     match state {
         FunctionState::Ready { function, .. } => Ok(Arc::clone(function)),
-        FunctionState::Failed { reason } => Err(unusable(name, reason)),
+        FunctionState::Failed { reason } => Err(LambdaError::unusable(name, reason)),
     }
-}
-
-fn unusable(name: &str, reason: &str) -> LambdaError {
-    tracing::error!(function = name, "it cannot be invoked: {reason}");
-    let message =
-        format!("The function {} could not be loaded; the log says why.", sandbox::arn(name));
-    LambdaError::new(ErrorKind::Service, message)
 }
 
 /// An alias that there is not.

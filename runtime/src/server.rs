@@ -51,7 +51,7 @@ const HANDSHAKE: u8 = 22;
 const STREAMS_MAX: u32 = 256;
 
 /// How long to wait before accepting again when the system has no more files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a half-sent preface is looked at again.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
@@ -232,7 +232,7 @@ impl Server {
 
 /// The next connection, once there is room for it: until then clients wait in
 /// the system's backlog.
-async fn accept(
+pub(crate) async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
@@ -242,7 +242,7 @@ async fn accept(
 }
 
 /// Runs a connection; at `stop` it finishes what it has begun.
-async fn drive<C>(
+pub(crate) async fn drive<C>(
     connection: C,
     mut stop: watch::Receiver<bool>,
     shut_down: impl FnOnce(Pin<&mut C>),

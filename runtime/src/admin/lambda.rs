@@ -12,16 +12,16 @@ mod versions;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
+    body::AnswerBody,
     config::{FunctionReference, is_qualifier},
     gateway::Gateway,
     lambda::{ErrorKind, LambdaError},
@@ -41,7 +41,7 @@ const ITEMS: usize = 50;
 /// The pattern that Lambda's model has, as its error texts quote it.
 const NAME_PATTERN: &str = "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?";
 
-type Answer = Result<Response<Full<Bytes>>, LambdaError>;
+type Answer = Result<Response<AnswerBody>, LambdaError>;
 
 /// A call of the API.
 struct Call {
@@ -61,7 +61,7 @@ pub fn serves(path: &str) -> bool {
 }
 
 /// Answers a call.
-pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<AnswerBody> {
     let id = Uuid::new_v4().to_string();
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
@@ -75,7 +75,11 @@ pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Ful
     let mut response = match call.run(&parts.method, &path).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::debug!(request_id = id, "{} {path}: {error}", parts.method);
+            let method = &parts.method;
+            match error.reason {
+                Some(_) => tracing::error!(request_id = id, "{method} {path}: {error}"),
+                None => tracing::debug!(request_id = id, "{method} {path}: {error}"),
+            }
             let mut response = respond(error.kind.status(), &error.body());
             let name = HeaderValue::from_static(error.kind.name());
             response.headers_mut().insert("x-amzn-errortype", name);
@@ -236,7 +240,7 @@ impl Call {
         &self,
         list: &str,
         items: Vec<(String, Value)>,
-    ) -> Result<Response<Full<Bytes>>, LambdaError> {
+    ) -> Result<Response<AnswerBody>, LambdaError> {
         let max = match self.query("MaxItems") {
             None => ITEMS,
             Some(text) => {
@@ -283,21 +287,21 @@ fn query(text: &str) -> Vec<(String, String)> {
     text.split('&').filter(|text| !text.is_empty()).filter_map(pair).collect()
 }
 
-fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+fn respond(status: StatusCode, body: &Value) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::from(body.to_string()));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 
-fn nothing(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+fn nothing(status: StatusCode) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::default());
     *response.status_mut() = status;
     response
 }
 
-fn set(response: &mut Response<Full<Bytes>>, name: &'static str, value: &str) {
+fn set(response: &mut Response<AnswerBody>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }

@@ -13,23 +13,25 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::Authority};
-use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::task::TaskTracker;
 
 use crate::{
+    body::AnswerBody,
     gateway::FunctionState,
     integration::mock::Reset,
     pipeline::parse_query,
     reload::Shared,
+    server,
     state::StateError,
     usage_plan::{self, Usage},
 };
@@ -41,35 +43,63 @@ const CONNECTIONS_MAX: usize = 64;
 /// connection.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves until `stop` turns true.
-pub async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+/// Serves until `stop` turns true, then finishes what is in flight, within
+/// `drain`.
+pub async fn run(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+) {
     let local = listener.local_addr().ok();
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = server::accept(&listener, &permits) => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (Ok((stream, _)), Ok(permit)) = (accepted, Arc::clone(&permits).try_acquire_owned())
-        else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(answer(&shared, local, request).await) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_READ_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "admin connection ended");
+        match accepted {
+            Ok((stream, _, permit)) => {
+                let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                connections.spawn(async move {
+                    connection(&shared, local, stream, stop).await;
+                    drop(permit);
+                });
             }
-            drop(permit);
-        });
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(server::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    // Whoever takes longer is cut off when the process ends.
+    let _ = tokio::time::timeout(drain, connections.wait()).await;
+}
+
+async fn connection(
+    shared: &Arc<Shared>,
+    local: Option<SocketAddr>,
+    stream: TcpStream,
+    stop: watch::Receiver<bool>,
+) {
+    // Parts of an answer leave when they come.
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    let pools = &shared.gateway.load().config.server.pools;
+    stream.set_write_timeout(Some(pools.body_idle_timeout));
+    let service = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(answer(shared, local, request).await)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let driven = server::drive(connection, stop, |connection| connection.graceful_shutdown());
+    if let Err(error) = driven.await {
+        tracing::debug!(%error, "admin connection ended");
     }
 }
 
@@ -77,7 +107,7 @@ async fn answer(
     shared: &Shared,
     local: Option<SocketAddr>,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<AnswerBody> {
     let message = |status: StatusCode, text: &str| response(status, &json!({ "message": text }));
     if !addressed_to_us(local, &request) {
         return message(
@@ -154,8 +184,8 @@ async fn usage(shared: &Shared, uri: &Uri) -> Result<Vec<Usage>, StateError> {
     usage_plan::usage(&gateway.config, &gateway.state, today, chosen).await
 }
 
-fn response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
+fn response(status: StatusCode, body: &Value) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::from(format!("{body}\n")));
     *response.status_mut() = status;
     response
         .headers_mut()

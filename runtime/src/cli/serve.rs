@@ -51,8 +51,9 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
             gateway: Arc::clone(&shared.gateway),
             pools: config.server.pools,
         };
-        let admin = tokio::spawn(admin::run(admin, Arc::clone(&shared), stopped.clone()));
-        let background = background(&shared, drain, &stopped);
+        let admin = admin::run(admin, Arc::clone(&shared), stopped.clone(), drain);
+        let [queue, schedules, usage] = background(&shared, drain, &stopped);
+        let background = [tokio::spawn(admin), queue, schedules, usage];
         let serving = tokio::spawn(server.run(api, stopped));
         let serving = async {
             let cut = serving.await;
@@ -74,7 +75,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
                 tracing::warn!("stopped at once");
             }
         }
-        admin.abort();
+        // Of all that ran.
         shared.gateway.load().lambda.flush_usage().await;
         Ok(())
     });

@@ -10,12 +10,14 @@ use crate::sandbox::{InvokeError, arn};
 
 /// An error that a caller of Lambda's API gets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", kind.name())]
+#[error("{}: {}", kind.name(), reason.as_ref().unwrap_or(message))]
 pub struct LambdaError {
     /// Which it is.
     pub kind: ErrorKind,
     /// Its text.
     pub message: String,
+    /// What is behind it, for the log alone.
+    pub reason: Option<String>,
 }
 
 /// The types of errors.
@@ -78,7 +80,8 @@ impl ErrorKind {
         }
     }
 
-    fn reason(self) -> Option<&'static str> {
+    /// What the body's `Reason` says.
+    fn code(self) -> Option<&'static str> {
         match self {
             Self::ReservedConcurrency => Some("ReservedFunctionConcurrentInvocationLimitExceeded"),
             Self::QueueFull => Some("FunctionInvocationRateLimitExceeded"),
@@ -90,7 +93,15 @@ impl ErrorKind {
 impl LambdaError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), reason: None }
+    }
+
+    /// Code that cannot be loaded.
+    pub fn unusable(function: &str, reason: &str) -> Self {
+        let arn = arn(function);
+        let message = format!("The function {arn} could not be loaded; the log says why.");
+        let reason = Some(format!("the function {function:?} cannot be invoked: {reason}"));
+        Self { reason, ..Self::new(ErrorKind::Service, message) }
     }
 
     /// A function, or one of its versions or aliases, that there is not.
@@ -137,7 +148,7 @@ impl LambdaError {
         };
         let by = if self.kind == ErrorKind::Service { "Service" } else { "User" };
         let mut body = json!({ "Type": by, key: self.message });
-        if let Some(reason) = self.kind.reason() {
+        if let Some(reason) = self.kind.code() {
             body["Reason"] = reason.into();
         }
         body
@@ -146,13 +157,12 @@ impl LambdaError {
     /// What a caller is told where an invocation did not begin; none where it
     /// ran and failed.
     pub fn of_invocation(error: &InvokeError) -> Option<Self> {
-        match error {
-            InvokeError::Throttled(_) => {
-                Some(Self::new(ErrorKind::ReservedConcurrency, "Rate Exceeded."))
-            }
-            InvokeError::PayloadTooLarge { max, .. } => Some(Self::too_large(*max)),
+        let kind = match error {
+            InvokeError::Throttled(_) => Some(ErrorKind::ReservedConcurrency),
+            InvokeError::PayloadTooLarge { .. } => Some(ErrorKind::RequestTooLarge),
             _ => None,
-        }
+        };
+        kind.map(|kind| Self::new(kind, error.message("")))
     }
 
     /// A revision that is not the latest one.
@@ -161,10 +171,11 @@ impl LambdaError {
         Self::new(ErrorKind::PreconditionFailed, message)
     }
 
-    /// A synchronous payload that is too long.
-    pub fn too_large(max: usize) -> Self {
-        let message =
-            format!("Request must be smaller than {max} bytes for the InvokeFunction operation");
+    /// An event of `size` bytes that is too long.
+    pub fn event_too_large(size: u64, max: usize) -> Self {
+        let message = format!(
+            "{size} byte payload is too large for the Event invocation type (limit {max} bytes)"
+        );
         Self::new(ErrorKind::RequestTooLarge, message)
     }
 }

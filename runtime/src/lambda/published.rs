@@ -93,6 +93,11 @@ impl Version {
         }
     }
 
+    /// Why it cannot be invoked.
+    pub fn problem(&self) -> Option<&str> {
+        self.code.as_ref().err().map(String::as_str)
+    }
+
     /// The version as a function that has what is configured now: what a
     /// function is granted is the configuration's word, for old code too.
     ///

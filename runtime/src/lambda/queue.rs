@@ -117,7 +117,7 @@ impl Event {
 
 /// All events that wait, without their payloads.
 fn list(connection: &Connection) -> rusqlite::Result<Vec<Queued>> {
-    let sql = "SELECT id, function, due_ms, length(payload) FROM event";
+    let sql = "SELECT id, function, due_ms, octet_length(payload) FROM event";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let bytes: i64 = row.get(3)?;
@@ -163,16 +163,20 @@ impl Lambda {
     /// place in the queue.
     ///
     /// # Errors
-    /// Where the queue is full or cannot be written.
+    /// Where the event is too long, the queue is full or cannot be written.
     pub async fn enqueue(&self, event: Event) -> Result<i64, LambdaError> {
-        if !self.queue.has_room(event.payload.len()) {
+        let size = event.payload.len();
+        if size > EVENT_BYTES_MAX {
+            return Err(LambdaError::event_too_large(size as u64, EVENT_BYTES_MAX));
+        }
+        if !self.queue.has_room(size) {
             let message = format!(
                 "The queue of asynchronous invocations is full: {QUEUE_EVENTS_MAX} events, or {QUEUE_BYTES_MAX} bytes."
             );
             return Err(LambdaError::new(ErrorKind::QueueFull, message));
         }
         let due_ms = event.accepted_ms;
-        let (function, bytes) = (event.function.name.clone(), event.payload.len() as u64);
+        let (function, bytes) = (event.function.name.clone(), size as u64);
         let id = self.store.run(move |connection| event.insert(connection, due_ms)).await?;
         self.queue.add(Queued { id, function, due_ms, bytes });
         Ok(id)

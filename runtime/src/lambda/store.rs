@@ -169,7 +169,8 @@ fn connect(path: &Path) -> Result<Connection, String> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // Each commit waits for the disk: what was accepted survives a loss of power.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.execute_batch(SCHEMA)
+        // Whoever only reads does not wait for those who write.
+        if version < VERSION { connection.execute_batch(SCHEMA) } else { Ok(()) }
     };
     begin().map_err(|error| error.to_string())?;
     Ok(connection)

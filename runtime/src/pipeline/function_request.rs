@@ -6,6 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::{
+    Matched,
     error::GatewayError,
     event,
     integration_response::{remove_hop_by_hop, remove_named_by_connection},
@@ -13,20 +14,20 @@ use super::{
     stage::Stage,
 };
 use crate::{
-    config::{ApiKind, FunctionReference},
-    gateway::{Gateway, Route, Target},
+    config::ApiKind,
+    gateway::{Gateway, Target},
     integration::AnswerBody,
     sandbox::{CallContext, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT},
 };
 
 /// Whether the route passes bodies on as they are: to an endpoint, or to a
 /// function that speaks HTTP.
-pub fn passes(gateway: &Gateway, stage: &Stage<'_>, route: &Route) -> bool {
-    let Target::Function { name, .. } = &route.target else { return route.streams };
-    let name = name.on_stage(stage.variables).ok();
-    let reference = name.and_then(|name| FunctionReference::parse(&name).ok());
-    route.streams
-        && reference.is_some_and(|reference| gateway.lambda.speaks_http(gateway, &reference))
+pub fn passes(gateway: &Gateway, stage: &Stage<'_>, matched: &Matched<'_>) -> bool {
+    let Target::Function { name, .. } = &matched.route.target else { return matched.route.streams };
+    matched.route.streams
+        && matched
+            .function(gateway, stage, name)
+            .is_ok_and(|resolved| resolved.function.code.speaks_http())
 }
 
 /// The client's request, below the gateway.

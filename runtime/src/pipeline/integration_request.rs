@@ -8,13 +8,14 @@ use super::{
     error::GatewayError,
     event, function_request, http_request,
     method_request::MethodRequest,
+    stage::Stage,
     validation::Validated,
 };
 use crate::{
     config::{
         FunctionName, FunctionReference, LoggingLevel, MappedConfig, MappedTarget, Passthrough,
     },
-    gateway::{FunctionState, Target},
+    gateway::{FunctionState, Gateway, Target},
     integration::{AnswerBody, IntegrationRequest},
     lambda::Resolved,
     mapping::{RequestOverride, Variables},
@@ -33,27 +34,25 @@ pub fn build<'r>(
     match &request.matched.route.target {
         Target::Mock(mock) => Ok(IntegrationRequest::Mock { mock, request }),
         Target::Function { name, .. } => {
-            let resolved = function(request, name)?;
+            let stage = &request.exchange.stage;
+            let resolved = request.matched.function(request.gateway, stage, name);
+            let resolved = resolved.map_err(|why| GatewayError::Integration(why.to_owned()))?;
             let streams = request.streams;
             if resolved.function.code.speaks_http() {
-                let Resolved { function, qualifier } = resolved;
+                let Resolved { function, qualifier } = resolved.clone();
                 let context = call_context(request, qualifier);
                 let invocation = Box::new(function_request::build(request, context)?);
                 return Ok(IntegrationRequest::HttpFunction { function, invocation, streams });
             }
-            if streams {
-                // Its body has not been read: when it came, all versions spoke HTTP.
-                let what = format!("the function {name} was changed while the request came");
-                return Err(GatewayError::Integration(what));
-            }
-            Ok(invoke(request, resolved, event::text(request)))
+            Ok(invoke(request, resolved.clone(), event::text(request)))
         }
         Target::Mapped(mapped) => {
             let (body, overrides) = body(request, mapped, trace)?;
             match &mapped.target {
                 MappedTarget::Mock => Ok(IntegrationRequest::Echo { payload: text(body) }),
                 MappedTarget::Function(name) => {
-                    let function = function(request, name)?;
+                    let function = function(request.gateway, &request.exchange.stage, name)
+                        .map_err(GatewayError::Integration)?;
                     let payload = if body.is_empty() { "{}".to_owned() } else { text(body) };
                     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&payload) {
                         return Err(GatewayError::BadEvent(error.to_string()));
@@ -109,29 +108,33 @@ fn text(body: Bytes) -> String {
     String::from_utf8_lossy(&body).into_owned()
 }
 
+/// The function that a name means on a stage.
+///
+/// # Errors
+/// Why there is none.
 pub fn function(
-    request: &MethodRequest<'_>,
+    gateway: &Gateway,
+    stage: &Stage<'_>,
     name: &FunctionName,
-) -> Result<Resolved, GatewayError> {
-    let stage = &request.exchange.stage;
+) -> Result<Resolved, String> {
     let name = name.on_stage(stage.variables).map_err(|variable| {
         let what = format!("the function {name} needs the stage variable {variable:?}");
-        GatewayError::Integration(format!("{what}, which the stage {:?} has not", stage.name))
+        format!("{what}, which the stage {:?} has not", stage.name)
     })?;
-    let failed = |why: String| GatewayError::Integration(format!("the function {name:?} {why}"));
+    let failed = |why: String| format!("the function {name:?} {why}");
     // A stage variable's value may be anything.
     let reference = FunctionReference::parse(&name)
         .map_err(|hint| failed(format!("has no such name: {hint}")))?;
-    match request.gateway.functions.get(&reference.name) {
+    match gateway.functions.get(&reference.name) {
         Some(FunctionState::Failed { reason }) if reference.qualifier.is_none() => {
             Err(failed(format!("is not loaded: {reason}")))
         }
         Some(_) => {
-            let resolved = request.gateway.function(&reference);
-            resolved.map_err(|error| failed(format!("cannot be invoked: {}", error.message)))
+            let resolved = gateway.function(&reference);
+            resolved.map_err(|error| error.reason.unwrap_or_else(|| failed(error.message)))
         }
         None => {
-            let folder = request.gateway.config.server.handlers.display();
+            let folder = gateway.config.server.handlers.display();
             Err(failed(format!("has no file {}.wasm in {folder}", reference.name)))
         }
     }

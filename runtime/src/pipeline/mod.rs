@@ -47,12 +47,13 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::{
-    config::{ApiKind, LoggingLevel, MappedTarget},
+    config::{ApiKind, FunctionName, LoggingLevel, MappedTarget},
     gateway::{Gateway, REST, Route, RouteCache, Target},
     integration::{
         self, AnswerBody, IntegrationAnswer, IntegrationError,
         record::{Recorded, Recorder},
     },
+    lambda::Resolved,
     tls::Session,
     usage_plan::ApiKey,
 };
@@ -113,6 +114,9 @@ impl Connection {
 pub struct Matched<'g> {
     route: &'g Route,
     parameters: Vec<(String, String)>,
+    // That of a route to a function, once it was looked for: what is decided by
+    // its kind holds for the version that runs.
+    function: OnceLock<Result<Resolved, String>>,
 }
 
 /// What is known of a request before anything is read: its ids and times, and
@@ -306,7 +310,7 @@ where
     usage_plan::admit(about, matched.route, trace).await?;
     // What is looked at, or kept, is read.
     let cache = cached::of(matched.route, exchange.stage.name, &parts.method);
-    let passes = function_request::passes(gateway, &exchange.stage, matched.route);
+    let passes = function_request::passes(gateway, &exchange.stage, &matched);
     let streams = passes && cache.is_none() && !matches!(trace, Trace::On(_));
     let bodies = Bodies { passes, streams };
     let request =
@@ -404,6 +408,22 @@ fn recorded<'g>(
 }
 
 impl<'g> Matched<'g> {
+    fn new(route: &'g Route, parameters: Vec<(String, String)>) -> Self {
+        Self { route, parameters, function: OnceLock::new() }
+    }
+
+    /// The function that its target's name means, the same for all who ask.
+    fn function(
+        &self,
+        gateway: &Gateway,
+        stage: &Stage<'_>,
+        name: &FunctionName,
+    ) -> Result<&Resolved, &str> {
+        let found =
+            self.function.get_or_init(|| integration_request::function(gateway, stage, name));
+        found.as_ref().map_err(String::as_str)
+    }
+
     fn find(
         gateway: &'g Gateway,
         parts: &Parts,
@@ -415,12 +435,12 @@ impl<'g> Matched<'g> {
         }
         let path = exchange.path?;
         match gateway.router.find(&parts.method, path) {
-            Some(found) => Ok(Self { route: found.route, parameters: found.parameters }),
+            Some(found) => Ok(Self::new(found.route, found.parameters)),
             None => {
                 let recording = gateway.recording.as_ref().ok_or(GatewayError::NoRoute)?;
                 let rest = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy();
                 let parameters = vec![(REST.to_owned(), rest.into_owned())];
-                Ok(Self { route: &recording.route, parameters })
+                Ok(Self::new(&recording.route, parameters))
             }
         }
     }

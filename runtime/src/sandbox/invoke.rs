@@ -79,7 +79,7 @@ pub struct FunctionError {
 }
 
 /// How an invocation can fail.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum InvokeError {
     /// The function returned an error.
     #[error("{}: {}", .0.error_type, .0.error_message)]
@@ -138,47 +138,51 @@ impl InvokeError {
     ///
     /// <https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html>
     pub fn payload(&self, request_id: &str) -> serde_json::Value {
-        let runtime = |error_type: &str, message: String| json!({ "errorType": error_type, "errorMessage": format!("RequestId: {request_id} Error: {message}") });
-        match self {
-            Self::Function(error) => {
-                let mut payload =
-                    json!({ "errorType": error.error_type, "errorMessage": error.error_message });
-                if !error.stack_trace.is_empty() {
-                    payload["stackTrace"] = json!(error.stack_trace);
-                }
-                payload
-            }
-            Self::Trap(_) => {
-                runtime("Runtime.ExitError", "Runtime exited with error: trap".to_owned())
-            }
-            Self::Memory(_) => runtime(
-                "Runtime.OutOfMemory",
-                "Runtime exited with error: out of memory".to_owned(),
-            ),
-            Self::Timeout(limit) => runtime(
-                "Sandbox.Timedout",
-                format!("Task timed out after {:.2} seconds", limit.as_secs_f64()),
-            ),
-            Self::PayloadTooLarge { max, .. } => json!({
-                "errorType": "RequestTooLargeException",
-                "errorMessage": format!("Request must be smaller than {max} bytes for the InvokeFunction operation"),
-            }),
-            Self::ResponseTooLarge { size, max } => json!({
-                "errorType": "Function.ResponseSizeTooLarge",
-                "errorMessage": format!("Response payload size ({size} bytes) exceeded maximum allowed payload size ({max} bytes)."),
-            }),
-            Self::NoAnswer | Self::Answer(_) | Self::Malformed(_) | Self::Output(_) => {
-                runtime("Runtime.MalformedResponse", self.to_string())
-            }
-            Self::Event(_) => runtime("Runtime.InvalidEvent", self.to_string()),
-            Self::Exit(status) => runtime(
-                "Runtime.ExitError",
-                format!("Runtime exited with error: exit status {status}"),
-            ),
-            Self::Throttled(_) => {
-                json!({ "errorType": "TooManyRequestsException", "errorMessage": "Rate Exceeded." })
-            }
+        let message = self.message(request_id);
+        let mut payload = json!({ "errorType": self.error_type(), "errorMessage": message });
+        if let Self::Function(error) = self
+            && !error.stack_trace.is_empty()
+        {
+            payload["stackTrace"] = json!(error.stack_trace);
         }
+        payload
+    }
+
+    /// `errorType`.
+    pub fn error_type(&self) -> &str {
+        match self {
+            Self::Function(error) => &error.error_type,
+            Self::Timeout(_) => "Sandbox.Timedout",
+            Self::PayloadTooLarge { .. } => "RequestTooLargeException",
+            Self::Throttled(_) => "TooManyRequestsException",
+            _ => self.runtime_error_type().unwrap_or_default(),
+        }
+    }
+
+    /// `errorMessage`.
+    pub fn message(&self, request_id: &str) -> String {
+        let message = match self {
+            Self::Function(error) => return error.error_message.clone(),
+            Self::PayloadTooLarge { max, .. } => {
+                return format!(
+                    "Request must be smaller than {max} bytes for the InvokeFunction operation"
+                );
+            }
+            Self::ResponseTooLarge { size, max } => {
+                return format!(
+                    "Response payload size ({size} bytes) exceeded maximum allowed payload size ({max} bytes)."
+                );
+            }
+            Self::Throttled(_) => return "Rate Exceeded.".to_owned(),
+            Self::Trap(_) => "Runtime exited with error: trap".to_owned(),
+            Self::Memory(_) => "Runtime exited with error: out of memory".to_owned(),
+            Self::Timeout(limit) => {
+                format!("Task timed out after {:.2} seconds", limit.as_secs_f64())
+            }
+            Self::Exit(status) => format!("Runtime exited with error: exit status {status}"),
+            other => other.to_string(),
+        };
+        format!("RequestId: {request_id} Error: {message}")
     }
 }
 
@@ -226,11 +230,7 @@ impl Function {
     /// # Errors
     /// [`InvokeError`]; whatever it is, other invocations do not notice.
     pub async fn invoke(&self, invocation: Invocation) -> Result<String, InvokeError> {
-        let size = invocation.event.len();
-        let max = self.config.payload_bytes_max;
-        if size > max {
-            return Err(InvokeError::PayloadTooLarge { size, max });
-        }
+        self.check_payload(&invocation)?;
         if self.code.speaks_http() {
             return self.handle_event(invocation).await;
         }
@@ -246,6 +246,11 @@ impl Function {
             .and_then(|output| self.bounded(output));
         metered.end(outcome.as_ref().map(|_| ()));
         outcome
+    }
+
+    pub(super) fn check_payload(&self, invocation: &Invocation) -> Result<(), InvokeError> {
+        let (size, max) = (invocation.event.len(), self.config.payload_bytes_max);
+        if size > max { Err(InvokeError::PayloadTooLarge { size, max }) } else { Ok(()) }
     }
 
     fn bounded(&self, output: String) -> Result<String, InvokeError> {

@@ -378,3 +378,40 @@ fn long_lists_come_in_pages() {
     let answer = Answer::of(gateway.lambda("GET", "/2015-03-31/functions?MaxItems=0"));
     expect_error(&answer, 400, "ValidationException", "'maxItems'");
 }
+
+#[test]
+fn a_stopping_gateway_finishes_its_invocations_and_counts_them() {
+    let gateway = probe("timeout_ms = 10000");
+    let mut gateway = std::thread::scope(|scope| {
+        let (gateway, event) =
+            (gateway, json!({ "queryStringParameters": { "do": "sleep", "n": "1500" } }));
+        let path = "/2015-03-31/functions/probe/invocations";
+        let request = gateway.lambda("POST", path).json(&event);
+        let called = scope.spawn(move || Answer::of(request));
+        gateway.wait_for_log("START RequestId");
+        gateway.signal("TERM");
+        gateway.wait_for_log("stopping");
+        let answer = called.join().unwrap();
+        assert_eq!((answer.status, answer.json()["body"].clone()), (200, json!("\"done\"")));
+        gateway
+    });
+    assert_eq!(gateway.wait_for_end().code(), Some(0));
+    let (project, _) = gateway.kill();
+    assert_eq!(usage(&project)[0], 1);
+}
+
+#[test]
+fn usage_is_told_whatever_else_is_wrong() {
+    let gateway = probe("");
+    gateway.get("/probe?do=count");
+    let (project, _) = gateway.stop();
+    project
+        .write_config("[function.probe]\nenvironment = { A = { from_env = \"NOT_SET_HERE\" } }\n");
+    let run = project.run(&["usage", "--functions"]);
+    assert!(String::from_utf8_lossy(&run.stderr).contains("NOT_SET_HERE"), "{run:?}");
+    assert_eq!(usage(&project)[0], 1);
+    // Where there is no such folder, what is wrong may be its name.
+    project.write_config("data = \"elsewhere\"\nnmae = \"a\"\n");
+    assert_eq!(project.run(&["usage", "--functions"]).status.code(), Some(2));
+    assert!(!project.path().join("elsewhere").exists());
+}

@@ -226,3 +226,93 @@ fn boto3_makes_versions_aliases_and_settings() {
     assert_eq!((error(20), error(21)), ("none", "ResourceNotFoundException"));
     assert_eq!((error(22), error(23), error(24)), ("ClientError", "none", "none"));
 }
+
+#[test]
+fn an_alias_takes_its_settings_with_it() {
+    let gateway = pets();
+    publish(&gateway);
+    let aliases = "/2015-03-31/functions/pets/aliases";
+    let alias = json!({ "Name": "live", "FunctionVersion": "1" });
+    let config = "/2019-09-25/functions/pets/event-invoke-config";
+    call(&gateway, "POST", aliases, alias.clone());
+    let settings = json!({ "MaximumRetryAttempts": 0 });
+    call(&gateway, "PUT", &format!("{config}?Qualifier=live"), settings);
+    call(&gateway, "DELETE", &format!("{aliases}/live"), Value::Null);
+    call(&gateway, "POST", aliases, alias);
+    let left = |gateway: &Gateway| {
+        call(gateway, "GET", &format!("{config}/list"), Value::Null)["FunctionEventInvokeConfigs"]
+            .clone()
+    };
+    assert_eq!(left(&gateway), json!([]));
+    let (project, _) = gateway.kill();
+    assert_eq!(left(&project.serve()), json!([]));
+}
+
+#[test]
+fn no_alias_is_a_number() {
+    let gateway = pets();
+    publish(&gateway);
+    for name in ["1", "007", "0", "99999999999999999999999999"] {
+        let alias = json!({ "Name": name, "FunctionVersion": "1" });
+        let request = gateway.lambda("POST", "/2015-03-31/functions/pets/aliases");
+        let answer = Answer::of(request.json(&alias));
+        assert_eq!(answer.header("x-amzn-errortype"), Some("ValidationException"), "{name}");
+        assert!(answer.text().contains(&format!("Value '{name}' at 'name'")), "{answer:?}");
+    }
+    let invoke = |qualifier: &str| {
+        let path = format!("/2015-03-31/functions/pets/invocations?Qualifier={qualifier}");
+        Answer::of(gateway.lambda("POST", &path)).status
+    };
+    assert_eq!((invoke("1"), invoke("01")), (200, 404));
+}
+
+#[test]
+fn a_version_whose_code_is_gone_says_so_once_for_each_request() {
+    let gateway = pets();
+    publish(&gateway);
+    let (project, _) = gateway.stop();
+    let archive = project.path().join(".mayfly/versions");
+    for file in std::fs::read_dir(&archive).unwrap() {
+        std::fs::write(file.unwrap().path(), "damaged").unwrap();
+    }
+    let gateway = project.serve();
+    let path = "/2015-03-31/functions/pets/configuration?Qualifier=1";
+    let version = call(&gateway, "GET", path, Value::Null);
+    assert_eq!(
+        (&version["State"], &version["LastUpdateStatus"]),
+        (&json!("Failed"), &json!("Failed"))
+    );
+    assert!(version["StateReason"].as_str().unwrap().contains(".wasm"), "{version}");
+    gateway.expect_function_error("/one", "http");
+    gateway.wait_for_log("GET /one 500");
+    let told = |gateway: &Gateway| {
+        let log = gateway.log();
+        log.lines()
+            .filter(|line| line.contains("cannot be invoked") && line.contains("ERROR"))
+            .count()
+    };
+    // Once when it was loaded, and once for the request.
+    assert_eq!(told(&gateway), 2, "{}", gateway.log());
+    let path = "/2015-03-31/functions/pets/invocations?Qualifier=1";
+    let answer = Answer::of(gateway.lambda("POST", path));
+    assert_eq!(answer.header("x-amzn-errortype"), Some("ServiceException"));
+    assert!(!answer.text().contains("versions/"), "{answer:?}");
+    gateway.wait("third line", || told(&gateway) == 3);
+}
+
+#[test]
+fn what_is_reserved_is_not_left_for_others() {
+    let config = "[pools]\nconcurrency_max = 50\n[function.pets]\nreserved_concurrency = 10\n";
+    let project = Project::with_config(config).with_handler("pets", &fixture("version-one"));
+    let gateway = project.with_handler("others", &fixture("version-two")).serve();
+    let left = || {
+        let settings = call(&gateway, "GET", "/2016-08-19/account-settings", Value::Null);
+        settings["AccountLimit"]["UnreservedConcurrentExecutions"].clone()
+    };
+    assert_eq!(left(), 40);
+    let limit = json!({ "ReservedConcurrentExecutions": 25 });
+    call(&gateway, "PUT", "/2017-10-31/functions/others/concurrency", limit.clone());
+    assert_eq!(left(), 15);
+    call(&gateway, "PUT", "/2017-10-31/functions/pets/concurrency", limit);
+    assert_eq!(left(), 0);
+}

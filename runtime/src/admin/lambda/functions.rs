@@ -13,7 +13,7 @@ use crate::{
     config::{FunctionReference, version_number},
     gateway::{ACCOUNT_ID, FunctionState},
     lambda::{ErrorKind, LambdaError, Own, Version, moment},
-    sandbox::{LATEST, REGION, arn},
+    sandbox::{LATEST, arn},
 };
 
 /// Lambda's bounds of an account that mean nothing here, in bytes.
@@ -110,6 +110,11 @@ impl Call {
     pub(super) fn account_settings(&self) -> Answer {
         let concurrency = self.gateway.config.server.pools.concurrency_max;
         let functions = self.gateway.functions.values();
+        let reserved = self.gateway.functions.keys().filter_map(|name| {
+            let own = self.gateway.lambda.own(name).reserved;
+            own.or(self.configured(name))
+        });
+        let unreserved = concurrency.saturating_sub(reserved.fold(0, u32::saturating_add));
         let code: usize =
             functions.filter_map(|state| state.function().map(|function| function.code.size)).sum();
         let body = json!({
@@ -118,7 +123,7 @@ impl Call {
                 "CodeSizeUnzipped": UNZIPPED_SIZE_MAX,
                 "CodeSizeZipped": ZIPPED_SIZE_MAX,
                 "ConcurrentExecutions": concurrency,
-                "UnreservedConcurrentExecutions": concurrency,
+                "UnreservedConcurrentExecutions": unreserved,
             },
             "AccountUsage": { "TotalCodeSize": code, "FunctionCount": self.gateway.functions.len() },
         });
@@ -148,6 +153,8 @@ impl Call {
         version: &Version,
         qualifier: &str,
     ) -> Value {
+        let problem = version.problem();
+        let state = |word| if problem.is_some() { ("Failed", problem) } else { (word, None) };
         let code = Code {
             version: version.number.to_string(),
             sha256: Some(&version.sha256),
@@ -155,8 +162,8 @@ impl Call {
             description: &version.description,
             modified: version.published,
             revision: version.revision.clone(),
-            state: ("Active", None),
-            last_update: ("Successful", None),
+            state: state("Active"),
+            last_update: state("Successful"),
         };
         self.describe(name, Some(qualifier), code)
     }
@@ -214,8 +221,7 @@ impl Call {
             description["LastUpdateStatusReasonCode"] = "InternalError".into();
         }
         if let Some(target) = &config.asynchronous.dead_letter {
-            let target = format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{target}");
-            description["DeadLetterConfig"] = json!({ "TargetArn": target });
+            description["DeadLetterConfig"] = json!({ "TargetArn": arn(&target.to_string()) });
         }
         description
     }

@@ -1,16 +1,17 @@
 //! Invoke: at once, later, or only to see whether it would be.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use serde_json::{Map, Value};
 
 use super::{Answer, Call, nothing, set};
 use crate::{
+    body::AnswerBody,
     config::FunctionReference,
     lambda::{EVENT_BYTES_MAX, ErrorKind, Event, LambdaError, Resolved},
-    sandbox::{CallContext, Invocation, InvokeError},
+    sandbox::{CallContext, Function, Invocation, InvokeError},
     telemetry::Tail,
 };
 
@@ -27,17 +28,10 @@ const CLIENT_CONTEXT_BYTES_MAX: usize = 3583;
 const LOG_TYPES: [&str; 2] = ["None", "Tail"];
 
 /// What an invocation is called with.
-struct Request {
+pub(super) struct Request {
     resolved: Resolved,
     payload: String,
     client_context: Option<String>,
-    tail: Option<Tail>,
-}
-
-/// What it answered, or its error's JSON.
-struct Outcome {
-    version: String,
-    output: Result<String, String>,
     tail: Option<Tail>,
 }
 
@@ -46,12 +40,7 @@ impl Call {
         let kind =
             self.word("x-amz-invocation-type", "RequestResponse", "invocationType", &TYPES)?;
         match kind.as_str() {
-            "DryRun" => {
-                let version = &self.gateway.function(reference)?.function.version;
-                let mut response = nothing(StatusCode::NO_CONTENT);
-                set(&mut response, "x-amz-executed-version", version);
-                Ok(response)
-            }
+            "DryRun" => self.dry_run(reference),
             "Event" => {
                 let Request { payload, client_context, .. } = self.request(reference, true).await?;
                 let event = Event::new(reference.clone(), self.id.clone(), payload);
@@ -65,51 +54,72 @@ impl Call {
         }
     }
 
+    /// Tells which version would run.
+    pub(super) fn dry_run(&self, reference: &FunctionReference) -> Answer {
+        let version = &self.gateway.function(reference)?.function.version;
+        let mut response = nothing(StatusCode::NO_CONTENT);
+        set(&mut response, "x-amz-executed-version", version);
+        Ok(response)
+    }
+
     async fn request_response(&self, request: Request) -> Answer {
-        let Outcome { version, output, tail } = self.run_function(request).await?;
-        let failed = output.is_err();
-        let (Ok(body) | Err(body)) = output;
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let (function, invocation) = self.invocation(request);
+        let tail = invocation.context.tail.clone();
+        let outcome = function.invoke(invocation).await;
+        let has_run = !matches!(outcome, Err(InvokeError::Event(_)));
+        let outcome = match outcome {
+            Ok(output) => Ok(output),
+            Err(error) => {
+                self.failed(&function, &error)?;
+                Err(error.payload(&self.id).to_string())
+            }
+        };
+        let failed = outcome.is_err();
+        let (Ok(body) | Err(body)) = outcome;
+        let mut response = Response::new(AnswerBody::from(body));
         let kind = HeaderValue::from_static("application/json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        set(&mut response, "x-amz-executed-version", &version);
+        set(&mut response, "x-amz-executed-version", &function.version);
         if failed {
             set(&mut response, "x-amz-function-error", "Unhandled");
         }
         if let Some(tail) = tail {
+            if has_run {
+                ended(&tail, &function).await;
+            }
             set(&mut response, "x-amz-log-result", &BASE64_STANDARD.encode(tail.text()));
         }
         Ok(response)
     }
 
-    /// Runs the function to its end.
-    async fn run_function(&self, request: Request) -> Result<Outcome, LambdaError> {
+    /// What runs, and with what.
+    pub(super) fn invocation(&self, request: Request) -> (Arc<Function>, Invocation) {
         let Request { resolved: Resolved { function, qualifier }, payload, client_context, tail } =
             request;
         let context = CallContext::direct(self.id.clone());
-        let context = CallContext { qualifier, client_context, tail: tail.clone(), ..context };
-        let invocation = Invocation { event: payload, context };
-        let outcome = function.invoke(invocation).await;
-        let has_run = !matches!(outcome, Err(InvokeError::Event(_)));
-        let output = match outcome {
-            Ok(output) => Ok(output),
-            Err(error) => {
-                if let Some(refused) = LambdaError::of_invocation(&error) {
-                    return Err(refused);
-                }
-                let (function, request_id) = (&function.name, &self.id);
-                tracing::error!(function, request_id, "{error}");
-                Err(error.payload(&self.id).to_string())
-            }
-        };
-        if let Some(tail) = tail.as_ref().filter(|_| has_run) {
-            // One that goes on for longer is ended.
-            let _ = tokio::time::timeout(function.config.timeout, tail.ended()).await;
-        }
-        Ok(Outcome { version: function.version.clone(), output, tail })
+        let context = CallContext { qualifier, client_context, tail, ..context };
+        (function, Invocation { event: payload, context })
     }
 
-    async fn request(
+    /// Tells of a function that has failed.
+    ///
+    /// # Errors
+    /// Where it did not even begin.
+    pub(super) fn failed(
+        &self,
+        function: &Function,
+        error: &InvokeError,
+    ) -> Result<(), LambdaError> {
+        if let Some(refused) = LambdaError::of_invocation(error) {
+            return Err(refused);
+        }
+        let (function, request_id) = (&function.name, &self.id);
+        tracing::error!(function, request_id, "{error}");
+        Ok(())
+    }
+
+    /// What an invocation is called with, read from the call.
+    pub(super) async fn request(
         &mut self,
         reference: &FunctionReference,
         is_event: bool,
@@ -122,7 +132,7 @@ impl Call {
     }
 
     /// One of a few words in a header.
-    fn word(
+    pub(super) fn word(
         &self,
         header: &str,
         default: &str,
@@ -163,13 +173,12 @@ impl Call {
         let own = resolved.function.config.payload_bytes_max;
         let max = if is_event { own.min(EVENT_BYTES_MAX) } else { own };
         let too_large = |size: u64| {
-            if !is_event {
-                return LambdaError::too_large(max);
+            if is_event {
+                return LambdaError::event_too_large(size, max);
             }
-            let message = format!(
-                "{size} byte payload is too large for the Event invocation type (limit {max} bytes)"
-            );
-            LambdaError::new(ErrorKind::RequestTooLarge, message)
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let error = InvokeError::PayloadTooLarge { size, max };
+            LambdaError::new(ErrorKind::RequestTooLarge, error.message(""))
         };
         let body = self.body(max, too_large).await?;
         if body.is_empty() {
@@ -186,4 +195,10 @@ impl Call {
             .map_err(|error| invalid(error.to_string()))?;
         Ok(text)
     }
+}
+
+/// Waits until the log has all that a function writes, which may go on when it
+/// has answered: not for longer than it may run.
+pub(super) async fn ended(tail: &Tail, function: &Function) {
+    let _ = tokio::time::timeout(function.config.timeout, tail.ended()).await;
 }

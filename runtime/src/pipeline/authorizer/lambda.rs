@@ -86,8 +86,8 @@ async fn ask(
     config: &LambdaAuthorizer,
     identity: &[String],
 ) -> Result<String, GatewayError> {
-    let function = function(request, &config.function);
-    let function = function.map_err(|error| failed(name, &error.to_string()))?;
+    let function = function(request.gateway, &request.exchange.stage, &config.function);
+    let function = function.map_err(|why| failed(name, &why))?;
     let event = event::for_authorizer(request, &config.input, identity);
     let called = invoke(request, function, event);
     match integration::call(called, request.matched.route.timeout).await {
