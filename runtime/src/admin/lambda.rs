@@ -8,6 +8,7 @@ mod aliases;
 mod functions;
 mod invoke;
 mod settings;
+mod stream;
 mod versions;
 
 use std::{sync::Arc, time::Duration};
@@ -117,6 +118,9 @@ impl Call {
     ) -> Answer {
         match (method.as_str(), date, rest) {
             ("POST", "2015-03-31", ["invocations"]) => self.invoke(function).await,
+            ("POST", "2021-11-15", ["response-streaming-invocations"]) => {
+                self.invoke_with_response_stream(function).await
+            }
             ("GET", "2015-03-31", []) => self.get_function(function),
             ("GET", "2015-03-31", ["configuration"]) => self.get_configuration(function),
             ("DELETE", "2015-03-31", []) => self.delete_function(function).await,

@@ -70,6 +70,15 @@ pub struct GuestBody {
     ended: bool,
 }
 
+/// An answer that may still be coming.
+#[derive(Default)]
+pub struct Output {
+    /// What is there.
+    pub begin: Bytes,
+    /// What follows it.
+    pub rest: Option<GuestBody>,
+}
+
 struct EndOnDrop(Option<AbortHandle>);
 
 impl EndOnDrop {
@@ -151,14 +160,39 @@ impl Function {
     /// The same for whoever has an event and wants a result: a proxy event
     /// becomes the request, the answer a proxy response.
     pub(super) async fn handle_event(&self, invocation: Invocation) -> Result<String, InvokeError> {
+        let (response, format) = self.respond(invocation).await?;
+        let (parts, body) = response.into_parts();
+        let body = body.whole(self.config.response_bytes_max).await?;
+        Ok(proxy_event::answer(format, &parts, &body))
+    }
+
+    /// Runs the function once and gives its answer while it comes: that of a
+    /// guest that speaks HTTP as Lambda streams responses, any other whole.
+    ///
+    /// # Errors
+    /// [`InvokeError`], as far as it is known when the answer begins.
+    pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Output, InvokeError> {
+        if !self.code.speaks_http() {
+            let output = self.invoke(invocation).await?;
+            return Ok(Output { begin: output.into(), rest: None });
+        }
+        self.check_payload(&invocation)?;
+        let (response, _) = self.respond(invocation).await?;
+        let (parts, body) = response.into_parts();
+        Ok(Output { begin: proxy_event::prelude(&parts), rest: Some(body) })
+    }
+
+    /// Hands it the request that an event stands for.
+    async fn respond(
+        &self,
+        invocation: Invocation,
+    ) -> Result<(Response<GuestBody>, proxy_event::Format), InvokeError> {
         let Invocation { event, context } = invocation;
         let (request, format) = proxy_event::request(&event).map_err(InvokeError::Event)?;
         drop(event);
         let request = request.map(http_body_util::Full::new);
         let response = self.handle(HttpInvocation { request, context }).await?;
-        let (parts, body) = response.into_parts();
-        let body = body.whole(self.config.response_bytes_max).await?;
-        Ok(proxy_event::answer(format, &parts, &body))
+        Ok((response, format))
     }
 
     /// Adds what the context object of other functions says.

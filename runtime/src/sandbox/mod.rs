@@ -40,7 +40,7 @@ pub use cache::{digest_of_bytes as digest, hex};
 use component::Host;
 pub use component::{Code, LoadError};
 use engine::Concurrency;
-pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT};
+pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, Output, REQUEST_CONTEXT};
 pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
 pub use proxy_event::ascii as ascii_json;
 

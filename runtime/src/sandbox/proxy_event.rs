@@ -168,43 +168,55 @@ fn body(event: &Value) -> Result<Bytes, String> {
     }
 }
 
-/// The proxy response that a response stands for.
-pub fn answer(format: Format, parts: &response::Parts, body: &Bytes) -> String {
-    let mut lists: Map<String, Value> = Map::new();
+/// What stands before the body of a streamed response: its head in JSON, and
+/// eight bytes that no JSON has.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/response-streaming-tutorial.html>
+pub fn prelude(parts: &response::Parts) -> Bytes {
+    let mut prelude = head(parts).to_string().into_bytes();
+    prelude.extend_from_slice(&[0; 8]);
+    prelude.into()
+}
+
+/// The values of each header.
+fn lists(parts: &response::Parts) -> Map<String, Value> {
+    let mut lists = Map::new();
     for name in parts.headers.keys() {
         let values = parts.headers.get_all(name).iter();
         let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         lists.insert(name.to_string(), texts.collect());
     }
+    lists
+}
+
+/// The head of a response in format 2.0.
+fn head(parts: &response::Parts) -> Value {
+    let mut lists = lists(parts);
+    let cookies = lists.remove(header::SET_COOKIE.as_str()).unwrap_or_else(|| json!([]));
+    let joined = |values: &Value| {
+        let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
+        values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+    };
+    let headers: Map<String, Value> =
+        lists.iter().map(|(name, values)| (name.clone(), joined(values).into())).collect();
+    json!({ "statusCode": parts.status.as_u16(), "headers": headers, "cookies": cookies })
+}
+
+/// The proxy response that a response stands for.
+pub fn answer(format: Format, parts: &response::Parts, body: &Bytes) -> String {
     let (text, is_base64_encoded) = match std::str::from_utf8(body) {
         Ok(text) => (text.to_owned(), false),
         Err(_) => (STANDARD.encode(body), true),
     };
-    let status = parts.status.as_u16();
-    let response = match format {
+    let mut response = match format {
         Format::V1 => json!({
-            "statusCode": status,
-            "multiValueHeaders": lists,
-            "body": text,
-            "isBase64Encoded": is_base64_encoded,
+            "statusCode": parts.status.as_u16(),
+            "multiValueHeaders": lists(parts),
         }),
-        Format::V2 => {
-            let cookies = lists.remove(header::SET_COOKIE.as_str()).unwrap_or_else(|| json!([]));
-            let joined = |values: &Value| {
-                let values = values.as_array().map(Vec::as_slice).unwrap_or_default();
-                values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
-            };
-            let headers: Map<String, Value> =
-                lists.iter().map(|(name, values)| (name.clone(), joined(values).into())).collect();
-            json!({
-                "statusCode": status,
-                "headers": headers,
-                "cookies": cookies,
-                "body": text,
-                "isBase64Encoded": is_base64_encoded,
-            })
-        }
+        Format::V2 => head(parts),
     };
+    response["body"] = text.into();
+    response["isBase64Encoded"] = is_base64_encoded.into();
     response.to_string()
 }
 
@@ -306,6 +318,13 @@ mod tests {
         let v2 = answer(Format::V2);
         assert_eq!((&v2["headers"], &v2["cookies"]), (&json!({ "x-two": "1,2" }), &json!(["a=1"])));
         assert_eq!((&v2["body"], &v2["isBase64Encoded"]), (&json!("text"), &json!(false)));
+        let prelude = prelude(&parts);
+        let (json, rest) = prelude.split_at(prelude.len() - 8);
+        assert_eq!(rest, [0; 8]);
+        let json: Value = serde_json::from_slice(json).expect("JSON");
+        let expected =
+            json!({ "statusCode": 201, "headers": { "x-two": "1,2" }, "cookies": ["a=1"] });
+        assert_eq!(json, expected);
         let binary = super::answer(Format::V1, &parts, &Bytes::from_static(&[0xff]));
         assert!(binary.contains(r#""body":"/w==","isBase64Encoded":true"#), "{binary}");
     }

@@ -31,6 +31,7 @@ mod policy;
 mod prototyping;
 mod record;
 mod reload;
+mod response_streams;
 mod routing;
 mod samples;
 mod sandbox;
