@@ -2,6 +2,8 @@
 //! snapshot. A request takes it once and keeps it to its end; a reload builds
 //! another one.
 
+mod url;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -42,6 +44,8 @@ use crate::{
     usage_plan::ApiKeys,
     user_pool::UserPools,
 };
+pub use url::Url;
+use url::Urls;
 
 /// The account that events and ARNs name.
 pub const ACCOUNT_ID: &str = "000000000000";
@@ -73,6 +77,9 @@ pub struct Gateway {
     issuers: Vec<Arc<Remote>>,
     /// What answers where no route does.
     pub recording: Option<Recording>,
+    /// What this is the URL of, where it is one's.
+    pub url: Option<Url>,
+    urls: Urls,
 }
 
 /// `[record]`, with the route that it stands for.
@@ -356,6 +363,8 @@ impl Gateway {
             user_pools,
             issuers,
             recording,
+            url: None,
+            urls: Urls::default(),
         }
     }
 

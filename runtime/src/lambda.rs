@@ -13,6 +13,7 @@ mod record;
 mod scheduler;
 mod settings;
 mod store;
+mod url;
 mod usage;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
@@ -33,6 +34,7 @@ pub use queue::{EVENT_BYTES_MAX, Event, Queue};
 pub use settings::EventConfig;
 use store::Store;
 pub use store::StoreError;
+pub use url::{FunctionUrl, URL_DOMAIN, cors_json, cors_of, url_id};
 pub use usage::{FunctionUsage, used};
 
 /// Versions of one function.
@@ -335,8 +337,8 @@ impl Lambda {
         Ok(alias)
     }
 
-    /// Deletes an alias, and how its asynchronous invocations go; one that is
-    /// not there is deleted already.
+    /// Deletes an alias, its URL, and how its asynchronous invocations go; one
+    /// that is not there is deleted already.
     ///
     /// # Errors
     /// Where that cannot be kept.
@@ -349,12 +351,15 @@ impl Lambda {
                 let names = params![function, alias];
                 let sql = "DELETE FROM event_config WHERE function = ?1 AND qualifier = ?2";
                 connection.execute(sql, names)?;
+                let sql = "DELETE FROM url WHERE function = ?1 AND qualifier = ?2";
+                connection.execute(sql, names)?;
                 connection.execute("DELETE FROM alias WHERE function = ?1 AND name = ?2", names)
             })
             .await?;
         self.change(function, |own| {
             own.aliases.remove(alias);
             own.event_configs.remove(alias);
+            own.urls.remove(alias);
         });
         Ok(())
     }

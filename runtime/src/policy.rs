@@ -67,7 +67,7 @@ pub struct Call<'c> {
     pub action: Action,
     /// Who makes it; none who has no name.
     pub principal: Option<Principal<'c>>,
-    /// `/STAGE/METHOD/path`, as the ARN of a method ends.
+    /// `/STAGE/METHOD/path`, as the ARN of a method ends, or `function:NAME`.
     pub resource: &'c str,
     /// Values of condition keys, whose names come in lower case.
     pub context: &'c dyn Fn(&str) -> Option<String>,
@@ -91,6 +91,8 @@ pub enum Action {
     Invoke,
     /// Having an answer made anew that a stage keeps.
     InvalidateCache,
+    /// Calling a function's own URL.
+    InvokeFunctionUrl,
 }
 
 impl Action {
@@ -99,6 +101,15 @@ impl Action {
         match self {
             Self::Invoke => "execute-api:Invoke",
             Self::InvalidateCache => "execute-api:InvalidateCache",
+            Self::InvokeFunctionUrl => "lambda:InvokeFunctionUrl",
+        }
+    }
+
+    /// The service whose action it is, as ARNs name it.
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::Invoke | Self::InvalidateCache => "execute-api",
+            Self::InvokeFunctionUrl => "lambda",
         }
     }
 }
@@ -123,7 +134,7 @@ impl Statement {
         self.is_about(call.principal)
             // Actions are compared without regard to case.
             && self.actions.hold(&call.action.name().to_ascii_lowercase())
-            && self.resources.hold(call.resource)
+            && self.resources.hold(&format!("{}:{}", call.action.service(), call.resource))
             && self.conditions.iter().all(|condition| condition.holds(call.context))
     }
 }
@@ -198,6 +209,40 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn functions_are_called_by_their_own_urls() {
+        let context = |_: &str| None;
+        let decide = |action: Action, resource: &str, pattern: &str| {
+            let statement =
+                json!({ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": pattern });
+            let policy = Policy::parse(&json!({ "Version": "2012-10-17", "Statement": statement }));
+            let call = Call { principal: None, action, resource, context: &context };
+            policy.expect("a policy").decide(&call) == Decision::Allow
+        };
+        let url = |pattern: &str| decide(Action::InvokeFunctionUrl, "function:pets", pattern);
+        let api = |pattern: &str| decide(Action::Invoke, "/prod/GET/pets", pattern);
+        for pattern in [
+            "*",
+            "arn:*",
+            "arn:aws:lambda:us-east-1:000000000000:function:pets",
+            "arn:aws:lambda:*:function:p*",
+            "arn:aws:lambda:*",
+        ] {
+            assert!(url(pattern), "{pattern}");
+        }
+        for pattern in [
+            "arn:aws:lambda:us-east-1:000000000000:function:pet",
+            "arn:aws:lambda:us-east-1:000000000000:function:pets:live",
+            "arn:aws:execute-api:us-east-1:000000000000:abc/*",
+            "execute-api:/*",
+            "execute-api:*",
+        ] {
+            assert!(!url(pattern), "{pattern}");
+        }
+        assert!(api("execute-api:/*") && api("*/GET/pets") && api("arn:aws:execute-api:*"));
+        assert!(!api("arn:aws:lambda:*"));
+    }
 
     fn decide(statements: &Value, resource: &str, ip: &str) -> Decision {
         let policy = Policy::parse(&json!({ "Version": "2012-10-17", "Statement": statements }));

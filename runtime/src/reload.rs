@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::SystemTime,
 };
@@ -43,6 +43,7 @@ pub struct Shared {
     /// What is wrong at the moment, each in a line.
     pub problems: ArcSwap<Vec<String>>,
     reloads: AtomicU64,
+    port: AtomicU16,
 }
 
 impl Shared {
@@ -52,7 +53,18 @@ impl Shared {
             gateway: Arc::new(ArcSwap::from_pointee(gateway)),
             problems: ArcSwap::from_pointee(problems),
             reloads: AtomicU64::new(0),
+            port: AtomicU16::new(0),
         }
+    }
+
+    /// The port that the API listens on, once it does.
+    pub fn port(&self) -> u16 {
+        self.port.load(Ordering::Relaxed)
+    }
+
+    /// Tells where it does.
+    pub fn listens(&self, port: u16) {
+        self.port.store(port, Ordering::Relaxed);
     }
 
     /// How many times a new snapshot has taken effect since the start.

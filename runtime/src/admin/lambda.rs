@@ -9,6 +9,7 @@ mod functions;
 mod invoke;
 mod settings;
 mod stream;
+mod urls;
 mod versions;
 
 use std::{sync::Arc, time::Duration};
@@ -51,6 +52,8 @@ struct Call {
     query: Vec<(String, String)>,
     body: Option<Incoming>,
     id: String,
+    /// Where the gateway listens.
+    port: u16,
 }
 
 /// Whether the path is one of Lambda's: they begin with a date.
@@ -72,6 +75,7 @@ pub async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Ans
         query: query(parts.uri.query().unwrap_or_default()),
         body: Some(body),
         id: id.clone(),
+        port: shared.port(),
     };
     let mut response = match call.run(&parts.method, &path).await {
         Ok(response) => response,
@@ -124,6 +128,11 @@ impl Call {
             ("GET", "2015-03-31", []) => self.get_function(function),
             ("GET", "2015-03-31", ["configuration"]) => self.get_configuration(function),
             ("DELETE", "2015-03-31", []) => self.delete_function(function).await,
+            ("POST", "2021-10-31", ["url"]) => self.create_url(function).await,
+            ("GET", "2021-10-31", ["url"]) => self.get_url(function),
+            ("PUT", "2021-10-31", ["url"]) => self.update_url(function).await,
+            ("DELETE", "2021-10-31", ["url"]) => self.delete_url(function).await,
+            ("GET", "2021-10-31", ["urls"]) => self.list_urls(function),
             ("POST", "2015-03-31", ["versions"]) => self.publish_version(function).await,
             ("GET", "2015-03-31", ["versions"]) => self.list_versions(function),
             ("POST", "2015-03-31", ["aliases"]) => self.create_alias(function).await,

@@ -12,6 +12,8 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{ConfigArguments, Failure, Loaded, load, runtime};
 use crate::{
     admin,
+    gateway::Gateway,
+    lambda::{URL_DOMAIN, url_id},
     reload::{self, Shared},
     server::{self, Server},
 };
@@ -35,14 +37,9 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let api = server::bind(config.server.listen).await?;
         let admin = server::bind(config.server.admin).await?;
         announce(&api, &admin)?;
-        for domain in config.domains.iter() {
-            let scheme = if domain.tls.is_some() { "https" } else { "http" };
-            let port = api.local_addr()?.port();
-            for (base_path, stage) in &domain.base_paths.0 {
-                let name = domain.host();
-                tracing::info!("stage {stage} at {scheme}://{name}:{port}/{base_path}");
-            }
-        }
+        let port = api.local_addr()?.port();
+        shared.listens(port);
+        tell_addresses(&shared.gateway.load(), port);
         reload::start(loader, &shared).context("the reloading thread cannot be started")?;
 
         let (stop, stopped) = watch::channel(false);
@@ -119,6 +116,20 @@ fn background(
         tokio::spawn(lambda().run_schedules(gateway(), stopped.clone())),
         tokio::spawn(lambda().write_usage(stopped.clone())),
     ]
+}
+
+/// The addresses that the two lines do not tell.
+fn tell_addresses(gateway: &Gateway, port: u16) {
+    for domain in gateway.config.domains.iter() {
+        let scheme = if domain.tls.is_some() { "https" } else { "http" };
+        for (base_path, stage) in &domain.base_paths.0 {
+            let name = domain.host();
+            tracing::info!("stage {stage} at {scheme}://{name}:{port}/{base_path}");
+        }
+    }
+    for (function, _) in gateway.lambda.urls(&gateway.config) {
+        tracing::info!("function {function} at http://{}.{URL_DOMAIN}:{port}/", url_id(&function));
+    }
 }
 
 /// The two lines that whoever started us may wait for.

@@ -174,8 +174,12 @@ pub static FUNCTION: Section = Section {
         "response_bytes_max",
         "reserved_concurrency",
         "async",
+        "url",
     ],
 };
+
+pub static FUNCTION_URL: Section =
+    Section { title: "[function.NAME.url]", keys: &["auth", "cors", "invoke_mode"] };
 
 pub static ASYNC: Section = Section {
     title: "[function.NAME.async]",
@@ -359,6 +363,7 @@ pub static SECTIONS: &[&Section] = &[
     &POOLS,
     &FUNCTION,
     &ASYNC,
+    &FUNCTION_URL,
     &FROM_ENVIRONMENT,
     &SCHEDULE,
     &TABLE,

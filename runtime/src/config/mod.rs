@@ -14,6 +14,7 @@ mod domain;
 mod filter;
 mod function_name;
 mod function_reference;
+mod function_url;
 mod integration;
 mod keys;
 mod mock;
@@ -57,6 +58,7 @@ pub use domain::{BasePaths, DomainConfig, DomainTls, Domains, Mapping, domain_na
 pub use filter::{RequestFilterConfig, contains};
 pub use function_name::FunctionName;
 pub use function_reference::{FunctionReference, is_qualifier, version_number};
+pub use function_url::{FunctionUrlConfig, InvokeMode, UrlAuth};
 pub use integration::{
     ContentHandling, GatewayResponseConfig, HttpConfig, IntegrationConfig, IntegrationParameter,
     IntegrationResponseConfig, MappedConfig, MappedTarget, MappingExpression, Passthrough,
@@ -69,7 +71,7 @@ pub use mock::{
 };
 pub use outbound::{OutboundConfig, OutboundHost, Server, is_public};
 pub use schedule::{Expression, ScheduleConfig};
-pub use sections::{function_name, load};
+pub use sections::{cors_header, cors_method, cors_origin, function_name, load};
 pub use stage::{
     CACHE_BYTES, CACHE_TTL, CacheConfig, CanaryConfig, Invalidation, LoggingLevel,
     MethodCacheConfig, MethodConfig, RouteCacheConfig, StageConfig, Unauthorized,
@@ -145,6 +147,8 @@ pub struct Config {
     pub function_default: FunctionConfig,
     /// `[function.NAME]` tables, each complete with the defaults.
     pub functions: BTreeMap<String, FunctionConfig>,
+    /// URLs of functions, by the functions' names.
+    pub function_urls: BTreeMap<String, FunctionUrlConfig>,
     /// `[table.NAME]`: tables that exist from the start.
     pub tables: Vec<TableConfig>,
     /// `[user_pool.NAME]`: who gets tokens on this machine.
@@ -435,7 +439,8 @@ pub struct CorsConfig {
     pub allow_headers: Vec<HeaderValue>,
     /// Response headers that a script may read.
     pub expose_headers: Vec<HeaderValue>,
-    /// Whether credentials may be sent; never together with origin `*`.
+    /// Whether credentials may be sent; together with origin `*` by function URLs
+    /// of Lambda's API alone.
     pub allow_credentials: bool,
     /// How long a preflight's answer may be cached, in seconds.
     pub max_age_seconds: Option<u64>,

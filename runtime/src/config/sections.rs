@@ -15,6 +15,7 @@ mod domains;
 mod endpoint;
 mod expression;
 mod filter;
+mod function_urls;
 mod functions;
 mod gateway_responses;
 mod integration;
@@ -41,6 +42,7 @@ use super::{
     read::{Source, Table, read_text},
     tree,
 };
+pub use cors::{cors_header, cors_method, cors_origin};
 pub use functions::{environment_variable, function_name};
 pub use routes::FRAMING;
 pub use templates::is_content_type;
@@ -151,7 +153,8 @@ fn config(
     let limits = server::limits(&root.table("limits", &LIMITS));
     let tables = tables::tables(root);
     let reader = functions::Reader::new(&pools, root);
-    let (function_default, functions) = reader.functions(root);
+    let functions::Functions { function_default, functions, function_urls } =
+        reader.functions(root);
     let (schedules, mut named_functions) = schedules::schedules(root);
     named_functions.extend(reader.named());
     let collections = collections::collections(root);
@@ -215,6 +218,7 @@ fn config(
         limits,
         function_default,
         functions,
+        function_urls,
         tables,
         user_pools: user_pools.into_iter().filter_map(|(name, pool)| Some((name, pool?))).collect(),
         collections,

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{moment, settings::EventConfig};
+use super::{moment, settings::EventConfig, url::FunctionUrl};
 use crate::{
     config::FunctionConfig,
     sandbox::{self, Code, Function, Sandbox},
@@ -36,6 +36,8 @@ pub struct Own {
     pub reserved: Option<u32>,
     /// How asynchronous invocations go, by version or alias.
     pub event_configs: BTreeMap<String, EventConfig>,
+    /// URLs, by `$LATEST` or alias.
+    pub urls: BTreeMap<String, FunctionUrl>,
 }
 
 /// A version: code that does not change any more.
@@ -253,6 +255,9 @@ pub fn load(
     }
     for (function, qualifier, config) in EventConfig::load(connection)? {
         published.entry(function).or_default().event_configs.insert(qualifier, config);
+    }
+    for (function, qualifier, url) in FunctionUrl::load(connection)? {
+        published.entry(function).or_default().urls.insert(qualifier, url);
     }
     Ok(published)
 }

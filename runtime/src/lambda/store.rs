@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 const NAME: &str = "lambda.sqlite";
 
 /// The form of the file, in its `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a write waits for other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS event_config (
     on_success TEXT, on_failure TEXT, modified_ms INTEGER NOT NULL,
     PRIMARY KEY (function, qualifier)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS url (
+    function TEXT NOT NULL, qualifier TEXT NOT NULL, auth TEXT NOT NULL, cors TEXT,
+    invoke_mode TEXT NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,
+    PRIMARY KEY (function, qualifier)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, function TEXT NOT NULL, qualifier TEXT,
     request_id TEXT NOT NULL, payload TEXT NOT NULL, accepted_ms INTEGER NOT NULL,
@@ -63,7 +68,7 @@ CREATE TABLE IF NOT EXISTS usage (
     throttles INTEGER NOT NULL, billed_ms INTEGER NOT NULL, megabyte_ms INTEGER NOT NULL,
     cpu_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 ";
 
 /// Why nothing can be kept.

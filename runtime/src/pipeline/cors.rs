@@ -39,6 +39,7 @@ pub fn preflight(gateway: &Gateway, parts: &Parts, path: &str) -> Option<Respons
     }
     let mut response = Response::new(AnswerBody::default());
     *response.status_mut() = match gateway.config.kind {
+        _ if gateway.url.is_some() => StatusCode::OK,
         ApiKind::Rest => StatusCode::OK,
         ApiKind::Http => StatusCode::NO_CONTENT,
     };
@@ -78,7 +79,7 @@ pub fn finish(gateway: &Gateway, parts: &Parts, response: &mut Response<AnswerBo
         ApiKind::Rest if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) => return,
         _ => {}
     }
-    if cors.allow_origins.iter().all(|allowed| allowed != "*") {
+    if cors.allow_credentials || cors.allow_origins.iter().all(|allowed| allowed != "*") {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     let Some(origin) = origin else { return };
@@ -97,10 +98,12 @@ pub fn finish(gateway: &Gateway, parts: &Parts, response: &mut Response<AnswerBo
 /// What `Access-Control-Allow-Origin` says to this request.
 fn allowed_origin(cors: &CorsConfig, headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    if cors.allow_origins.iter().any(|allowed| allowed == "*") {
+    let is_any = cors.allow_origins.iter().any(|allowed| allowed == "*");
+    // With credentials a browser takes nothing but its own origin's name.
+    if is_any && !cors.allow_credentials {
         return Some(HeaderValue::from_static("*"));
     }
-    cors.allow_origins.contains(origin).then(|| origin.clone())
+    (is_any || cors.allow_origins.contains(origin)).then(|| origin.clone())
 }
 
 /// The configured methods, else those that the path has routes for.

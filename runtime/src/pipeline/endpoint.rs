@@ -28,6 +28,8 @@ pub enum Unserved {
     Misdirected(&'static str),
     /// It names more than one host.
     Hosts,
+    /// It names a function URL that there is not.
+    NoFunctionUrl,
 }
 
 impl From<Unserved> for GatewayError {
@@ -40,6 +42,7 @@ impl From<Unserved> for GatewayError {
             Unserved::DefaultEndpoint => {
                 Self::NotMapped("no domain has this host, and disable_execute_api_endpoint = true")
             }
+            Unserved::NoFunctionUrl => Self::NotMapped("no function has this URL"),
             Unserved::Misdirected(why) => Self::Misdirected(why),
             Unserved::Hosts => Self::BadRequest("the request needs exactly one Host header"),
         }

@@ -519,11 +519,17 @@ fn context_v2<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV2<
     let (time, time_epoch) = times(request.exchange.time);
     let certificate =
         request.connection.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref());
+    let caller = request.exchange.caller.get();
+    let account_id = match &request.gateway.url {
+        // What Lambda says of callers that it does not know.
+        Some(_) if caller.is_none() => "anonymous",
+        _ => ACCOUNT_ID,
+    };
     ContextV2 {
-        account_id: ACCOUNT_ID,
+        account_id,
         api_id: &request.gateway.config.name,
         authentication: certificate.map(|client_cert| AuthenticationV2 { client_cert }),
-        authorizer: request.exchange.caller.get().map(Caller::v2),
+        authorizer: caller.map(Caller::v2),
         domain_name: domain,
         domain_prefix: domain_prefix(domain),
         http: HttpV2 {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::ApiKind,
-    gateway::{Gateway, Target},
+    gateway::{Gateway, Target, Url},
     integration::AnswerBody,
     sandbox::{CallContext, HttpInvocation, LAMBDA_CONTEXT, REQUEST_CONTEXT},
 };
@@ -24,7 +24,8 @@ use crate::{
 /// function that speaks HTTP.
 pub fn passes(gateway: &Gateway, stage: &Stage<'_>, matched: &Matched<'_>) -> bool {
     let Target::Function { name, .. } = &matched.route.target else { return matched.route.streams };
-    matched.route.streams
+    gateway.url.as_ref().is_none_or(Url::streams)
+        && matched.route.streams
         && matched
             .function(gateway, stage, name)
             .is_ok_and(|resolved| resolved.function.code.speaks_http())

@@ -11,6 +11,7 @@ use super::{
     error::GatewayError,
     event,
     expression::{Scope, header_values},
+    function_url,
     mapped_response::accepted,
     method_request::About,
 };
@@ -21,6 +22,9 @@ use crate::{
 
 /// The response to an error.
 pub fn respond(error: &GatewayError, about: &About<'_>) -> Response<Bytes> {
+    if about.gateway.url.is_some() {
+        return function_url::respond(error);
+    }
     let config = &about.gateway.config;
     let mut response = error.to_response(config.kind);
     let default = if response.status().is_server_error() { "DEFAULT_5XX" } else { "DEFAULT_4XX" };

@@ -22,6 +22,7 @@ mod event;
 mod expression;
 mod filter;
 mod function_request;
+mod function_url;
 mod gateway_response;
 mod http_request;
 mod integration_request;
@@ -151,6 +152,8 @@ impl<'g> Exchange<'g> {
         let time = SystemTime::now();
         let request_id = match kind {
             ApiKind::Rest => id.to_string(),
+            // That of Lambda, there being nothing else.
+            ApiKind::Http if gateway.url.is_some() => id.to_string(),
             ApiKind::Http => extended_id(id),
         };
         let trace_id = parts
@@ -238,12 +241,33 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
-    let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     endpoint::settle_host(&mut parts);
+    match function_url::find(gateway, &connection, &parts) {
+        Ok(None) => answer(gateway, connection, (parts, Ok(())), body, trace).await,
+        Ok(Some(own)) => answer(&own, connection, (parts, Ok(())), body, trace).await,
+        Err(reason) => answer(gateway, connection, (parts, Err(reason)), body, trace).await,
+    }
+}
+
+/// Answers a request to an API, where it is for one.
+async fn answer<B>(
+    gateway: &Gateway,
+    connection: Connection,
+    (parts, served): (Parts, Result<(), Unserved>),
+    body: B,
+    trace: &mut Trace,
+) -> Response<AnswerBody>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error,
+{
+    let started = Instant::now();
     let connection = client::resolve(connection, &gateway.config.trusted_proxies, &parts.headers);
-    let kind = gateway.config.kind;
-    let exchange = Exchange::new(gateway, &connection, &parts);
+    let mut exchange = Exchange::new(gateway, &connection, &parts);
+    if let Err(reason) = served {
+        exchange.path = Err(reason);
+    }
 
     let mut logged = Trace::of_stage(&exchange);
     // A test's steps are its own, and nobody's access is logged.
@@ -282,7 +306,7 @@ where
         response.map(AnswerBody::from)
     });
     cors::finish(gateway, &parts, &mut response);
-    identify(kind, &exchange, &mut response);
+    identify(gateway, &exchange, &mut response);
     trace.response("method response", &response);
     let access = access::record(&about, &course, access_log, response.status(), started);
     response.map(|body| access::log(access, body))
@@ -447,14 +471,18 @@ impl<'g> Matched<'g> {
 }
 
 /// The headers by which a client names a request when it reports a problem.
-fn identify(kind: ApiKind, exchange: &Exchange<'_>, response: &mut Response<AnswerBody>) {
+fn identify(gateway: &Gateway, exchange: &Exchange<'_>, response: &mut Response<AnswerBody>) {
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
     };
-    match kind {
+    match gateway.config.kind {
+        _ if gateway.url.is_some() => {
+            set("x-amzn-requestid", &exchange.request_id);
+            set(TRACE_ID, &exchange.trace_id);
+        }
         ApiKind::Rest => {
             set("x-amzn-requestid", &exchange.request_id);
             set("x-amz-apigw-id", &extended_id(exchange.id));

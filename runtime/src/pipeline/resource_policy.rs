@@ -54,8 +54,12 @@ fn call<'c>(
 fn denied(about: &About<'_>, action: Action, resource: &str, why: &str) -> GatewayError {
     // The service shows the account's last digits only.
     let account = ACCOUNT_ID.get(8..).unwrap_or_default();
-    let api = &about.gateway.config.name;
-    let arn = format!("arn:aws:execute-api:us-east-1:********{account}:{api}{resource}");
+    let service = action.service();
+    let resource = match action {
+        Action::InvokeFunctionUrl => resource.to_owned(),
+        _ => format!("{}{resource}", about.gateway.config.name),
+    };
+    let arn = format!("arn:aws:{service}:us-east-1:********{account}:{resource}");
     let action = action.name();
     let user = about.exchange.caller.get().and_then(Caller::iam);
     let who = user.map_or("anonymous", |user| user.arn.as_str());
@@ -70,15 +74,25 @@ fn denied(about: &About<'_>, action: Action, resource: &str, why: &str) -> Gatew
 /// # Errors
 /// [`GatewayError::AccessDenied`]
 pub fn check_user(about: &About<'_>) -> Result<(), GatewayError> {
-    let resource = resource(about);
-    let (apis, callers) = decisions(about, Action::Invoke, &resource);
-    let why = match (callers, apis) {
-        (Some(Decision::ExplicitDeny), _) => " with an explicit deny in an identity-based policy",
-        (_, Some(Decision::ExplicitDeny)) => " with an explicit deny in a resource-based policy",
-        (Some(Decision::Allow), _) | (_, Some(Decision::Allow)) => return Ok(()),
-        _ => " because no identity-based policy allows the execute-api:Invoke action",
+    let (action, resource) = match &about.gateway.url {
+        Some(url) => (Action::InvokeFunctionUrl, format!("function:{}", url.function)),
+        None => (Action::Invoke, resource(about)),
     };
-    Err(denied(about, Action::Invoke, &resource, why))
+    let (apis, callers) = decisions(about, action, &resource);
+    let because = |why: &str| denied(about, action, &resource, why);
+    Err(match (callers, apis) {
+        (Some(Decision::ExplicitDeny), _) => {
+            because(" with an explicit deny in an identity-based policy")
+        }
+        (_, Some(Decision::ExplicitDeny)) => {
+            because(" with an explicit deny in a resource-based policy")
+        }
+        (Some(Decision::Allow), _) | (_, Some(Decision::Allow)) => return Ok(()),
+        _ => {
+            let name = action.name();
+            because(&format!(" because no identity-based policy allows the {name} action"))
+        }
+    })
 }
 
 /// Whether the caller may have a kept answer made anew: one of the policies has
@@ -135,6 +149,9 @@ pub fn value(about: &About<'_>, key: &str) -> Option<String> {
         }
     }
     match key {
+        "lambda:functionurlauthtype" => {
+            Some(about.gateway.url.as_ref()?.config.auth.word().to_owned())
+        }
         "aws:sourceip" => Some(about.connection.client.ip().to_string()),
         "aws:useragent" => header(header::USER_AGENT),
         "aws:referer" => header(header::REFERER),

@@ -159,14 +159,15 @@ fn patterns(
     Ok(Patterns { patterns: texts.iter().filter_map(|text| read(text)).collect(), negated })
 }
 
-/// What a resource's ARN has below the API, with the slash that it begins with:
-/// region, account and API are those of a deployment that this is not. None
-/// where it can mean no call of an API.
+/// The service and what a resource's ARN has below the API, with the slash that
+/// it begins with: region, account and API are those of a deployment that this
+/// is not. None where it can mean no call of an API or a function.
 fn resource(text: &str) -> Option<String> {
+    let of_api = |rest: &str| format!("execute-api:{rest}");
     if let Some(rest) = text.strip_prefix("execute-api:") {
         return Some(match rest.starts_with(['/', '*']) {
-            true => rest.to_owned(),
-            false => format!("/{rest}"),
+            true => of_api(rest),
+            false => of_api(&format!("/{rest}")),
         });
     }
     // The first star takes what is before the stage.
@@ -178,12 +179,18 @@ fn resource(text: &str) -> Option<String> {
     }
     let arn = text.strip_prefix("arn:")?;
     // A region and an account may be CloudFormation's `${AWS::Region}`.
+    if let Some((_, arn)) = arn.split_once(":lambda:") {
+        return match arn.find("function:") {
+            Some(at) => Some(format!("lambda:{}", arn.get(at..)?)),
+            None => arn.ends_with('*').then(|| "lambda:*".to_owned()),
+        };
+    }
     let (_, arn) = arn.split_once(":execute-api:")?;
     match arn.split_once('/') {
         // A star at the API's end takes slashes too, and so any of the path.
-        Some((api, rest)) if api.ends_with('*') => Some(format!("*/{rest}")),
-        Some((_, rest)) => Some(format!("/{rest}")),
-        None => arn.ends_with('*').then(|| "*".to_owned()),
+        Some((api, rest)) if api.ends_with('*') => Some(of_api(&format!("*/{rest}"))),
+        Some((_, rest)) => Some(of_api(&format!("/{rest}"))),
+        None => arn.ends_with('*').then(|| of_api("*")),
     }
 }
 

@@ -15,6 +15,7 @@ mod cors;
 mod events;
 mod faults;
 mod filter;
+mod function_urls;
 mod guests;
 mod http;
 mod iam;

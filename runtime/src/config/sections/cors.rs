@@ -39,7 +39,8 @@ pub fn cors(root: &Table<'_>) -> Option<CorsConfig> {
 fn configured(table: &Table<'_>) -> CorsConfig {
     let credentials = table.boolean("allow_credentials", false);
     let any = HeaderValue::from_static("*");
-    let allow_origins = list(table, "allow_origins", origin).unwrap_or_else(|| vec![any.clone()]);
+    let allow_origins =
+        list(table, "allow_origins", cors_origin).unwrap_or_else(|| vec![any.clone()]);
     if credentials && allow_origins.contains(&any) {
         table.source.problem(
             table.key_at("allow_credentials"),
@@ -50,10 +51,10 @@ fn configured(table: &Table<'_>) -> CorsConfig {
     let max_age = table.take("max_age_seconds");
     CorsConfig {
         allow_origins,
-        allow_methods: list(table, "allow_methods", method).unwrap_or_default(),
-        allow_headers: list(table, "allow_headers", header)
+        allow_methods: list(table, "allow_methods", cors_method).unwrap_or_default(),
+        allow_headers: list(table, "allow_headers", cors_header)
             .unwrap_or_else(|| HEADERS.map(HeaderValue::from_static).into()),
-        expose_headers: list(table, "expose_headers", header).unwrap_or_default(),
+        expose_headers: list(table, "expose_headers", cors_header).unwrap_or_default(),
         allow_credentials: credentials,
         max_age_seconds: max_age.and_then(|value| value.integer(0..=MAX_AGE_SECONDS, "")),
     }
@@ -79,7 +80,8 @@ fn list<T>(
     Some(given.strings()?.into_iter().filter_map(item).collect())
 }
 
-fn origin(text: &str) -> Result<HeaderValue, &'static str> {
+/// An origin, or why it is none.
+pub fn cors_origin(text: &str) -> Result<HeaderValue, &'static str> {
     let hint =
         "an origin is \"*\", or scheme and host as in \"https://example.com\", without a path";
     let is_origin = |uri: &Uri| {
@@ -96,7 +98,8 @@ fn origin(text: &str) -> Result<HeaderValue, &'static str> {
     HeaderValue::from_str(text).map_err(|_| hint)
 }
 
-fn method(text: &str) -> Result<CorsMethod, &'static str> {
+/// A method, or why it is none.
+pub fn cors_method(text: &str) -> Result<CorsMethod, &'static str> {
     match Method::from_bytes(text.as_bytes()) {
         _ if text == "*" => Ok(CorsMethod::Any),
         Ok(method) if METHODS.contains(&text) => Ok(CorsMethod::Only(method)),
@@ -104,7 +107,8 @@ fn method(text: &str) -> Result<CorsMethod, &'static str> {
     }
 }
 
-fn header(text: &str) -> Result<HeaderValue, &'static str> {
+/// The name of a header, or why it is none.
+pub fn cors_header(text: &str) -> Result<HeaderValue, &'static str> {
     let hint = "use \"*\" or names of headers, one per string";
     if text != "*" && HeaderName::from_bytes(text.as_bytes()).is_err() {
         return Err(hint);

@@ -4,10 +4,11 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use ipnet::IpNet;
 
+use super::function_urls::url;
 use crate::{
     config::{
-        AsyncConfig, FunctionConfig, FunctionReference, NamedFunction, OutboundConfig,
-        OutboundHost, Pools, Secret, ServiceName,
+        AsyncConfig, FunctionConfig, FunctionReference, FunctionUrlConfig, NamedFunction,
+        OutboundConfig, OutboundHost, Pools, Secret, ServiceName, UrlAuth,
         keys::{ASYNC, FROM_ENVIRONMENT, FUNCTION, closest},
         read::{Table, Text, Value, choice},
         tree::Data,
@@ -37,6 +38,13 @@ pub fn function_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is said of functions.
+pub struct Functions {
+    pub function_default: FunctionConfig,
+    pub functions: BTreeMap<String, FunctionConfig>,
+    pub function_urls: BTreeMap<String, FunctionUrlConfig>,
+}
+
 /// Reads functions against what they depend on.
 pub struct Reader<'c> {
     pools: &'c Pools,
@@ -58,10 +66,7 @@ impl<'c> Reader<'c> {
     }
 
     /// The defaults and the functions that have a table of their own.
-    pub fn functions(
-        &self,
-        root: &Table<'_>,
-    ) -> (FunctionConfig, BTreeMap<String, FunctionConfig>) {
+    pub fn functions(&self, root: &Table<'_>) -> Functions {
         let lambda = FunctionConfig {
             environment: BTreeMap::new(),
             tables: Vec::new(),
@@ -86,9 +91,16 @@ impl<'c> Reader<'c> {
                 dead_letter: None,
             },
         };
-        let default = self.function(&root.table("function_default", &FUNCTION), lambda);
+        let table = root.table("function_default", &FUNCTION);
+        let function_default = self.function(&table, lambda);
+        if let Some(url) = table.take("url") {
+            url.problem("function_default cannot have a url", "write [function.NAME.url]");
+        }
+        let given = root.take("credential");
+        let has_credentials =
+            given.is_some_and(|own| matches!(own.value, Data::Array(own) if !own.is_empty()));
         let hint = "write [function.NAME] and below it what this function gets";
-        let mut functions = BTreeMap::new();
+        let (mut functions, mut function_urls) = (BTreeMap::new(), BTreeMap::new());
         for entry in root.entries("function", hint) {
             let name = entry.name;
             if let Err(hint) = function_name(name.text) {
@@ -96,10 +108,25 @@ impl<'c> Reader<'c> {
                 root.source.problem(name.at, message, hint);
             }
             if let Some(table) = entry.value.table(&FUNCTION) {
-                functions.insert(name.text.to_owned(), self.function(&table, default.clone()));
+                let function = self.function(&table, function_default.clone());
+                functions.insert(name.text.to_owned(), function);
+                if let Some(url) = url(&table) {
+                    if url.auth == UrlAuth::Iam && !has_credentials {
+                        let message = format!(
+                            "nobody can call {}.url: there is no [[credential]]",
+                            table.path
+                        );
+                        let hint = "write [[credential]] with its access_key_id and a policy";
+                        root.source.warning(name.at, message, hint);
+                    }
+                    let by = format!("{}.url", table.path);
+                    let (name, place) = (name.text.to_owned(), root.source.located(name.at));
+                    function_urls.insert(name.clone(), url);
+                    self.named.borrow_mut().push(NamedFunction { by, name, place });
+                }
             }
         }
-        (default, functions)
+        Functions { function_default, functions, function_urls }
     }
 
     /// What `table` says, on top of `base`: environments are merged, lists

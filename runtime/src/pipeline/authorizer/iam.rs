@@ -26,6 +26,9 @@ use crate::{
 /// What signatures of requests to an API are for.
 const SERVICE: &str = "execute-api";
 
+/// And of those to a function's own URL.
+const URL_SERVICE: &str = "lambda";
+
 /// What is said of a key that nobody has, in characters.
 const KEY_CHARS_SHOWN: usize = 32;
 
@@ -121,7 +124,8 @@ fn signer<'r>(
     request: &'r MethodRequest<'_>,
     signed: &SignedRequest<'_>,
 ) -> Result<&'r Arc<CredentialConfig>, CredentialError> {
-    let claim = Claim::read(signed, SERVICE)?.ok_or(CredentialError::Missing)?;
+    let service = if request.gateway.url.is_some() { URL_SERVICE } else { SERVICE };
+    let claim = Claim::read(signed, service)?.ok_or(CredentialError::Missing)?;
     check_path(signed.path)?;
     let credentials = &request.gateway.config.credentials;
     let credential = credentials.get(&claim.access_key_id).ok_or_else(|| {
