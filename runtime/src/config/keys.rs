@@ -168,6 +168,7 @@ pub static FUNCTION: Section = Section {
         "outbound_networks",
         "outbound_response_bytes_max",
         "memory_mb",
+        "ephemeral_storage_mb",
         "timeout_ms",
         "log_bytes_max",
         "payload_bytes_max",

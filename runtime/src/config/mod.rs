@@ -366,6 +366,8 @@ pub struct FunctionConfig {
     pub outbound: OutboundConfig,
     /// The most linear memory, in MiB.
     pub memory_mb: u32,
+    /// The quota of its `/tmp`, in MiB; none for no `/tmp`.
+    pub ephemeral_storage_mb: Option<u32>,
     /// How long one invocation may run.
     pub timeout: Duration,
     /// The most bytes of log lines per invocation.

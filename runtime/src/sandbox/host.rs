@@ -1,6 +1,6 @@
 //! What a guest can reach: the imports of `mayfly:lambda` and WASI, the latter
-//! with nothing behind it but clocks, random numbers, the declared environment
-//! and hosts, and a log for what is printed.
+//! with nothing behind it but clocks, random numbers, the declared environment,
+//! hosts and storage, and a log for what is printed.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use super::{
     meter::Meter,
     outgoing::Outgoing,
     stdio::{Kept, LogLines, Output},
+    storage::{self, FilesystemView, Grant, Mount, StorageView},
 };
 use crate::{
     config::FunctionConfig,
@@ -43,6 +44,7 @@ pub struct State {
     // Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
     stdio: Option<Stdio>,
+    mount: Mount,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
@@ -72,6 +74,7 @@ impl State {
         grants: Arc<Grants>,
         services: Arc<Services>,
         outbound: Option<Arc<Outbound>>,
+        storage: Option<Grant>,
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Self {
@@ -82,6 +85,7 @@ impl State {
         Self {
             limits: Limits::new(config.memory_mb as usize * 1024 * 1024, meter),
             outgoing: Outgoing::new(outbound, log.clone()),
+            mount: Mount::new(storage, log.clone()),
             log,
             services,
             grants,
@@ -127,6 +131,7 @@ pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wa
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
+    storage::add_to_linker(linker, concurrency)?;
     invocation::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     services::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -196,6 +201,12 @@ impl WasiView for State {
             builder.build()
         });
         WasiCtxView { ctx, table }
+    }
+}
+
+impl StorageView for State {
+    fn storage(&mut self) -> FilesystemView<'_> {
+        FilesystemView { mount: &mut self.mount, table: &mut self.table }
     }
 }
 

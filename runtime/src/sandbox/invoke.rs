@@ -281,7 +281,8 @@ impl Function {
     ) -> State {
         let (services, outbound) = (Arc::clone(&self.services), self.outbound.clone());
         let (config, grants) = (Arc::clone(&self.config), Arc::clone(&self.grants));
-        State::new(config, grants, services, outbound, log, meter)
+        let storage = self.storage.clone();
+        State::new(config, grants, services, outbound, storage, log, meter)
             .with_client_context(context.client_context.clone())
     }
 

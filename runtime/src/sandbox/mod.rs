@@ -19,6 +19,7 @@ mod meter;
 mod outgoing;
 mod proxy_event;
 mod stdio;
+mod storage;
 
 use std::{
     path::{Path, PathBuf},
@@ -75,6 +76,7 @@ pub struct Sandbox {
     services: Arc<Services>,
     outbound: outbound::Clients,
     memory_mb_max: u32,
+    temporary: Arc<Path>,
 }
 
 /// An engine for each kind of concurrency. That for WASI 0.3 is set up when
@@ -101,6 +103,7 @@ pub struct Function {
     account: Arc<Account>,
     services: Arc<Services>,
     outbound: Option<Arc<Outbound>>,
+    storage: Option<storage::Grant>,
 }
 
 /// Why the sandbox could not be set up.
@@ -118,9 +121,9 @@ pub enum SetUpError {
         /// What wasmtime said.
         source: wasmtime::Error,
     },
-    /// The folder for compiled code cannot be used.
-    #[error("the code cache {path} cannot be used: {source}")]
-    Cache {
+    /// A folder for compiled code, or for what guests write, cannot be used.
+    #[error("the folder {path} cannot be used: {source}")]
+    Folder {
         /// The folder.
         path: String,
         /// What the system said.
@@ -136,6 +139,11 @@ impl Sandbox {
     /// [`SetUpError`] where memory cannot be reserved or `data` not be written.
     pub fn new(pools: &Pools, data: &Path, services: Arc<Services>) -> Result<Self, SetUpError> {
         let cache = data.join("code");
+        let temporary = data.join("tmp");
+        storage::prepare(&temporary).map_err(|source| SetUpError::Folder {
+            path: temporary.display().to_string(),
+            source,
+        })?;
         let hosts = Hosts {
             serial: host(pools, Concurrency::Serial, &cache)?,
             concurrent: OnceLock::new(),
@@ -149,6 +157,7 @@ impl Sandbox {
             services,
             outbound: outbound::Clients::default(),
             memory_mb_max: pools.memory_mb_max,
+            temporary: temporary.into(),
         })
     }
 
@@ -173,6 +182,10 @@ impl Sandbox {
         Function {
             name: name.to_owned(),
             outbound: self.outbound.outbound(&config.outbound),
+            storage: config.ephemeral_storage_mb.map(|size_mb| {
+                let folder = Arc::clone(&self.temporary);
+                storage::Grant { folder, size_mb }
+            }),
             code,
             version: version.to_owned(),
             grants: Arc::new(Grants::of(&config)),
@@ -212,7 +225,7 @@ fn host(pools: &Pools, concurrency: Concurrency, cache: &Path) -> Result<Host, S
     let mut linker = Linker::new(&engine);
     host::add_to_linker(&mut linker, concurrency).map_err(wasmtime_error)?;
     let cache = CodeCache::open(cache, &engine)
-        .map_err(|source| SetUpError::Cache { path: cache.display().to_string(), source })?;
+        .map_err(|source| SetUpError::Folder { path: cache.display().to_string(), source })?;
     tick(engine.weak());
     Ok(Host { engine, linker, cache })
 }

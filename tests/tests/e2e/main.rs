@@ -40,6 +40,7 @@ mod schedules;
 mod server;
 mod shared;
 mod stages;
+mod storage;
 mod streaming;
 mod tls;
 mod usage_plans;

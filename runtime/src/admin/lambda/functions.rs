@@ -212,6 +212,9 @@ impl Call {
             "PackageType": "Zip",
             "Architectures": ["x86_64"],
         });
+        if let Some(size) = config.ephemeral_storage_mb {
+            description["EphemeralStorage"] = json!({ "Size": size });
+        }
         if let Some(reason) = code.state.1 {
             description["StateReason"] = reason.into();
             description["StateReasonCode"] = "InternalError".into();

@@ -17,6 +17,8 @@ use crate::{
 };
 
 const FUNCTION_NAME_CHARS_MAX: usize = 64;
+/// Lambda's: 10 GiB.
+const EPHEMERAL_STORAGE_MB_MAX: u64 = 10_240;
 /// Lambda's: 15 minutes.
 const TIMEOUT_MS_MAX: u64 = 900_000;
 /// Lambda's: 6 hours.
@@ -77,6 +79,7 @@ impl<'c> Reader<'c> {
                 response_bytes_max: 64 * MIB,
             },
             memory_mb: self.pools.memory_mb_max.min(128),
+            ephemeral_storage_mb: None,
             timeout: Duration::from_secs(3),
             log_bytes_max: 64 * 1024,
             payload_bytes_max: 6 * 1024 * 1024,
@@ -149,6 +152,11 @@ impl<'c> Reader<'c> {
             "pools.memory_mb_max is the most that a function may have",
             function.memory_mb,
         );
+        if let Some(given) = table.take("ephemeral_storage_mb") {
+            let hint = "without the key a function has no /tmp; Lambda gives 512 to 10240";
+            let given = given.integer(1..=EPHEMERAL_STORAGE_MB_MAX, hint);
+            function.ephemeral_storage_mb = given.and_then(|size| u32::try_from(size).ok());
+        }
         function.timeout =
             table.milliseconds("timeout_ms", 1..=TIMEOUT_MS_MAX, "", function.timeout);
         function.log_bytes_max =

@@ -1,5 +1,7 @@
 //! A command: the event comes on standard input, and says what to do.
 
+mod storage;
+
 use std::{
     io::{Read as _, Write as _},
     process::ExitCode,
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
         "exit" => {
             eprintln!("about to fail");
             return ExitCode::from(u8::try_from(number()).unwrap_or(1));
+        }
+        "storage" => {
+            write!(out, "Content-Type: text/plain\n\n{}", storage::run(parameter("what")))
         }
         "silent" => Ok(()),
         "text" => write!(out, "Hello, world!"),

@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "generated bindings")]
 #![allow(missing_docs, reason = "generated bindings")]
 
+mod storage;
+
 use std::hint::black_box;
 
 use wasip3::{
@@ -63,6 +65,7 @@ impl wasip3::exports::http::handler::Guest for Guest {
                 Ok(text("answered".to_owned()))
             }
             "error" => Err(ErrorCode::LoopDetected),
+            "storage" => Ok(text(storage::exercise().await.join("\n"))),
             "trap" => panic!("asked to trap"),
             "loop" => loop {
                 black_box(());

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "generated bindings")]
 
 mod fetch;
+mod storage;
 
 use std::{hint::black_box, time::Duration};
 
@@ -60,6 +61,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "invalid-header" => answer(out, 200, &invalid_headers()),
             "fields" => many_fields(),
             "handles" => handles(),
+            "storage" => answer(out, 200, &json!(storage::exercise())),
             "trap" => panic!("asked to trap"),
             "loop" => loop {
                 black_box(());
