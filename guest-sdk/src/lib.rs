@@ -25,6 +25,8 @@
 //!   which ends the invocation as a Lambda function error.
 //! - Tables: [`Table`] reads and writes serde types in DynamoDB;
 //!   [`services`] calls everything else that `gateway.toml` grants.
+//! - What every invocation begins with: [`init`] makes it once, when the file
+//!   is loaded.
 //! - Logs: [`log`]'s macros, such as [`info!`], write records of the invocation.
 //! - Tests: with the feature `testing`, `testing::World` gives plain
 //!   `cargo test` in-memory tables and a mail outbox.
@@ -58,7 +60,7 @@ use wasm as platform;
 pub use context::Context;
 pub use error::Error;
 pub use handler::{Event, FromEvent, Handler, IntoReply, PayloadFormat, kind};
-pub use mayfly_guest_macros::handler;
+pub use mayfly_guest_macros::{handler, init};
 pub use request::Request;
 pub use response::{IntoResponse, Json, Response};
 pub use serde_json::{Value, json};

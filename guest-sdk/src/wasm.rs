@@ -15,6 +15,20 @@ pub mod __rt {
 
     pub use self::Context as WitContext;
 
+    pub mod initialisation {
+        wit_bindgen::generate!({
+            inline: "package mayfly:initialisation; world initialised { export wizer-initialize: func(); }",
+            pub_export_macro: true,
+            default_bindings_module: "::mayfly_guest::__rt::initialisation",
+        });
+    }
+
+    /// Runs a crate's initialisation.
+    pub fn initialise(initialise: fn()) {
+        super::report_panics();
+        initialise();
+    }
+
     /// Answers one event with a handler.
     pub fn serve<Arguments>(
         handler: impl crate::Handler<Arguments>,

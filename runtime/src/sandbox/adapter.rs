@@ -10,7 +10,10 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR,
 };
 use wasmparser::{Parser, Payload};
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::initialisation;
 
 /// What adapted code is cached under: a new adapter makes other code.
 pub fn key(sha256: &[u8; 32]) -> [u8; 32] {
@@ -29,8 +32,12 @@ pub fn adapt(module: &[u8]) -> Result<Vec<u8>, String> {
     let outline = Outline::of(module).map_err(|error| error.to_string())?;
     let adapter = outline.adapter()?;
     let encode = || {
+        let mut module = module.to_vec();
+        if outline.asks_for_initialisation() {
+            describe_initialisation(&mut module)?;
+        }
         ComponentEncoder::default()
-            .module(module)?
+            .module(&module)?
             .adapter(PREVIEW_1, adapter)?
             .validate(true)
             .encode()
@@ -41,6 +48,14 @@ pub fn adapt(module: &[u8]) -> Result<Vec<u8>, String> {
         Ok(encoded) => encoded.map_err(|error| format!("{error:#}")),
         Err(_) => Err("its custom sections are not what a compiler writes".to_owned()),
     }
+}
+
+/// Says of a module that its component exports the initialisation as well.
+fn describe_initialisation(module: &mut Vec<u8>) -> Result<(), anyhow::Error> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_source("initialisation.wit", initialisation::WIT)?;
+    let world = resolve.select_world(&[package], None)?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
 }
 
 /// What a module says of itself.
@@ -95,6 +110,11 @@ impl Outline {
         Err(format!(
             "it exports {exports}; expected _start, as a command of WASI preview 1 has it (hint: give it a main, or build it for wasm32-wasip2)"
         ))
+    }
+
+    /// One that `wit-bindgen` made says so itself.
+    fn asks_for_initialisation(&self) -> bool {
+        !self.has_component_type && self.exports.iter().any(|name| name == initialisation::FUNCTION)
     }
 
     fn is_command(&self) -> bool {

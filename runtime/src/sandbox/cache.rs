@@ -16,8 +16,9 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// What an entry begins with.
-const MAGIC: &[u8; 8] = b"mayfly1\n";
+/// What an entry begins with; it changes with what is made of a file before it
+/// is compiled.
+const MAGIC: &[u8; 8] = b"mayfly2\n";
 
 /// Magic, key and digest.
 const HEADER_BYTES: usize = MAGIC.len() + 32 + 32;
@@ -99,6 +100,7 @@ impl CodeCache {
 
     fn key(&self, content: &[u8; 32]) -> [u8; 32] {
         let mut hash = Sha256::new();
+        hash.update(MAGIC);
         hash.update(content);
         hash.update(self.engine);
         hash.finalize().into()

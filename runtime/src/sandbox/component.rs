@@ -13,6 +13,7 @@ use super::{
     bindings::FunctionPre,
     engine::{self, Concurrency},
     host::State,
+    initialisation,
 };
 
 /// Compiled code of one handler.
@@ -79,6 +80,9 @@ pub enum LoadError {
     /// It does not export what makes it a function.
     #[error("{0}")]
     Export(String),
+    /// Its initialisation could not be run, or what it left not be kept.
+    #[error("its initialisation, wizer-initialize, {0}")]
+    Initialisation(String),
     /// It needs an engine that could not be set up.
     #[error("it needs WASI 0.3, and {0}")]
     Engine(String),
@@ -101,22 +105,22 @@ pub fn load(hosts: &Hosts, wasm: &[u8]) -> Result<Code, LoadError> {
     let form = recognise(wasm)?;
     let sha256: [u8; 32] = Sha256::digest(wasm).into();
     let serial = hosts.get(Concurrency::Serial)?;
-    let (host, component) = match compiled(serial, form, &sha256, wasm) {
-        Ok(component) if !is_async(serial, &component) => (serial, component),
+    let (host, component) = match compiled(hosts, serial, form, &sha256, wasm) {
+        Ok(component) if !is_async(&serial.engine, &component) => (serial, component),
         // The validator names the feature that is missing.
         Err(LoadError::Invalid(reason)) if !reason.contains("async") => {
             return Err(LoadError::Invalid(reason));
         }
         Ok(_) | Err(LoadError::Invalid(_)) => {
             let host = hosts.get(Concurrency::Async)?;
-            (host, compiled(host, form, &sha256, wasm)?)
+            (host, compiled(hosts, host, form, &sha256, wasm)?)
         }
         Err(error) => return Err(error),
     };
     let instance = host
         .linker
         .instantiate_pre(&component)
-        .map_err(|error| LoadError::Import(unserved(host, &component, &error)))?;
+        .map_err(|error| LoadError::Import(unserved(&host.engine, &component, &error)))?;
     let guest = guest(host, &component, instance)?;
     let places = engine::places(&component, &hosts.pools);
     Ok(Code { sha256, size: wasm.len(), guest, places })
@@ -130,6 +134,7 @@ pub(super) struct Host {
 }
 
 fn compiled(
+    hosts: &Hosts,
     host: &Host,
     form: Form,
     sha256: &[u8; 32],
@@ -143,7 +148,6 @@ fn compiled(
     if let Some(component) = host.cache.get(&host.engine, &key) {
         return Ok(component);
     }
-    let invalid = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
     let bytes = match form {
         Form::Component => Cow::Borrowed(wasm),
         Form::CoreModule => {
@@ -151,15 +155,11 @@ fn compiled(
             Cow::Owned(adapter::adapt(wasm).map_err(LoadError::CoreModule)?)
         }
     };
-    let component = Component::from_binary(&host.engine, &bytes).map_err(|error| {
-        let reason = format!("{error:#}");
-        LoadError::Invalid(match reason.contains("memory has a minimum byte size") {
-            true => {
-                format!("{reason} (hint: pools.memory_mb_max is the most that a guest may have)")
-            }
-            false => reason,
-        })
-    })?;
+    let bytes = match initialisation::is_asked_for(&bytes) {
+        true => Cow::Owned(initialisation::run(&hosts.pools, &hosts.services, &bytes)?),
+        false => bytes,
+    };
+    let component = Component::from_binary(&host.engine, &bytes).map_err(invalid)?;
     host.cache.put(&key, &component);
     Ok(component)
 }
@@ -180,11 +180,20 @@ fn recognise(wasm: &[u8]) -> Result<Form, LoadError> {
     }))
 }
 
+/// What is wrong with a file that the engine does not take.
+pub(super) fn invalid(error: wasmtime::Error) -> LoadError {
+    let reason = format!("{error:#}");
+    LoadError::Invalid(match reason.contains("memory has a minimum byte size") {
+        true => format!("{reason} (hint: pools.memory_mb_max is the most that a guest may have)"),
+        false => reason,
+    })
+}
+
 /// Whether it has to do with WASI 0.3, of which only one engine knows.
-fn is_async(host: &Host, component: &Component) -> bool {
+pub(super) fn is_async(engine: &wasmtime::Engine, component: &Component) -> bool {
     let ty = component.component_type();
-    let imports = ty.imports(&host.engine).map(|(name, _)| name);
-    let exports = ty.exports(&host.engine).map(|(name, _)| name);
+    let imports = ty.imports(engine).map(|(name, _)| name);
+    let exports = ty.exports(engine).map(|(name, _)| name);
     imports.chain(exports).any(|name| {
         interface(name)
             .is_some_and(|(name, version)| name.starts_with("wasi:") && version.starts_with("0.3."))
@@ -265,10 +274,14 @@ const PROVIDED: [&str; 8] = [
 ];
 
 /// Names every import that nobody here provides, and who could.
-fn unserved(host: &Host, component: &Component, error: &wasmtime::Error) -> String {
+pub(super) fn unserved(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    error: &wasmtime::Error,
+) -> String {
     let ty = component.component_type();
     let missing: Vec<&str> = ty
-        .imports(&host.engine)
+        .imports(engine)
         .map(|(name, _)| name)
         .filter(|name| {
             let package = name.split('/').next().unwrap_or_default();

@@ -60,6 +60,7 @@ pub fn places(component: &Component, pools: &Pools) -> u32 {
     needs.num_memories.max(tables).max(1).min(pools.concurrency_max)
 }
 
+/// The engine of invocations, whose sandboxes come from pools.
 pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> {
     let memory_bytes = pools.memory_mb_max as usize * MIB;
     let sandboxes = pools.concurrency_max;
@@ -86,9 +87,20 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         // can tell which those are.
         .pagemap_scan(Enabled::Auto);
 
+    let mut config = config(pools, concurrency);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config)
+}
+
+/// An engine for a single sandbox, which takes no slot from those that wait
+/// for requests.
+pub fn of_one(pools: &Pools) -> wasmtime::Result<Engine> {
+    Engine::new(&config(pools, Concurrency::Serial))
+}
+
+fn config(pools: &Pools, concurrency: Concurrency) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         // Guests that loop are interrupted at the next tick.
         .epoch_interruption(true)
         // With guard pages every `memory.grow` and every reset is an
@@ -96,7 +108,7 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         // other cores; explicit bounds checks need none.
         .signals_based_traps(false)
         .memory_guard_size(0)
-        .memory_reservation(memory_bytes as u64)
+        .memory_reservation(u64::from(pools.memory_mb_max) * MIB as u64)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .wasm_component_model(true)
@@ -105,5 +117,5 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         // whatever the environment says.
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));
-    Engine::new(&config)
+    config
 }

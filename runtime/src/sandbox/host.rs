@@ -99,6 +99,11 @@ impl State {
         }
     }
 
+    /// Whether the guest holds anything of the host's.
+    pub fn holds_handles(&self) -> bool {
+        !self.table.is_empty()
+    }
+
     /// The same with what the caller said beside the event.
     pub fn with_client_context(self, client_context: Option<String>) -> Self {
         Self { client_context, ..self }

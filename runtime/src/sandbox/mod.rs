@@ -14,6 +14,7 @@ mod component;
 mod engine;
 mod host;
 mod http;
+mod initialisation;
 mod invoke;
 mod meter;
 mod outgoing;
@@ -84,6 +85,7 @@ pub struct Sandbox {
 struct Hosts {
     pools: Pools,
     cache: PathBuf,
+    services: Arc<Services>,
     serial: Host,
     concurrent: OnceLock<Result<Host, String>>,
 }
@@ -149,6 +151,7 @@ impl Sandbox {
             concurrent: OnceLock::new(),
             pools: pools.clone(),
             cache,
+            services: Arc::clone(&services),
         };
         Ok(Self {
             hosts,

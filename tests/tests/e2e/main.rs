@@ -19,6 +19,7 @@ mod function_urls;
 mod guests;
 mod http;
 mod iam;
+mod initialisation;
 mod jwt;
 mod lambda;
 mod limits;

@@ -47,6 +47,37 @@ pub struct Functions {
     pub function_urls: BTreeMap<String, FunctionUrlConfig>,
 }
 
+impl FunctionConfig {
+    /// That of Lambda, where nothing is written: nothing is granted.
+    pub fn of_lambda(memory_mb: u32) -> Self {
+        Self {
+            environment: BTreeMap::new(),
+            tables: Vec::new(),
+            services: Vec::new(),
+            outbound: OutboundConfig {
+                hosts: Vec::new(),
+                networks: Vec::new(),
+                response_bytes_max: 64 * MIB,
+            },
+            memory_mb,
+            ephemeral_storage_mb: None,
+            timeout: Duration::from_secs(3),
+            log_bytes_max: 64 * 1024,
+            payload_bytes_max: 6 * 1024 * 1024,
+            response_bytes_max: 6 * 1024 * 1024,
+            reserved_concurrency: None,
+            asynchronous: AsyncConfig {
+                maximum_retry_attempts: 2,
+                maximum_event_age: Duration::from_secs(EVENT_AGE_SECONDS_MAX),
+                retry_delay: Duration::from_secs(60),
+                on_success: None,
+                on_failure: None,
+                dead_letter: None,
+            },
+        }
+    }
+}
+
 /// Reads functions against what they depend on.
 pub struct Reader<'c> {
     pools: &'c Pools,
@@ -69,31 +100,7 @@ impl<'c> Reader<'c> {
 
     /// The defaults and the functions that have a table of their own.
     pub fn functions(&self, root: &Table<'_>) -> Functions {
-        let lambda = FunctionConfig {
-            environment: BTreeMap::new(),
-            tables: Vec::new(),
-            services: Vec::new(),
-            outbound: OutboundConfig {
-                hosts: Vec::new(),
-                networks: Vec::new(),
-                response_bytes_max: 64 * MIB,
-            },
-            memory_mb: self.pools.memory_mb_max.min(128),
-            ephemeral_storage_mb: None,
-            timeout: Duration::from_secs(3),
-            log_bytes_max: 64 * 1024,
-            payload_bytes_max: 6 * 1024 * 1024,
-            response_bytes_max: 6 * 1024 * 1024,
-            reserved_concurrency: None,
-            asynchronous: AsyncConfig {
-                maximum_retry_attempts: 2,
-                maximum_event_age: Duration::from_secs(EVENT_AGE_SECONDS_MAX),
-                retry_delay: Duration::from_secs(60),
-                on_success: None,
-                on_failure: None,
-                dead_letter: None,
-            },
-        };
+        let lambda = FunctionConfig::of_lambda(self.pools.memory_mb_max.min(128));
         let table = root.table("function_default", &FUNCTION);
         let function_default = self.function(&table, lambda);
         if let Some(url) = table.take("url") {
