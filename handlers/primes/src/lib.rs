@@ -9,7 +9,7 @@ use std::{
 use mayfly_guest::{Error, Request, Response, handler, init, json};
 
 /// Primes below this are in the table.
-const BELOW: usize = 2_000_000;
+const BELOW: usize = 1_000_000;
 
 struct Table {
     primes: Vec<usize>,

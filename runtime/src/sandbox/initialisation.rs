@@ -319,6 +319,41 @@ impl environment::Host for Refused {
 
 impl preopens::Host for Refused {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        refused("files")
+        let message = "it asks for files, which each function has of its own; a module of WASI preview 1 does so to print";
+        Err(wasmtime::Error::msg(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first bytes of a component, and a section.
+    fn component(id: u8, section: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(section.len()).expect("a short section");
+        [b"\0asm\x0d\0\x01\0", [id, length].as_slice(), section].concat()
+    }
+
+    #[test]
+    fn an_export_of_the_name_asks_for_it() {
+        // One export, with a plain name, of the function 0 as what it is.
+        let export = |name: &str| {
+            let length = u8::try_from(name.len()).expect("a short name");
+            [b"\x01\0".as_slice(), &[length], name.as_bytes(), b"\x01\0\0"].concat()
+        };
+        assert!(is_asked_for(&component(11, &export(FUNCTION))));
+        assert!(!is_asked_for(&component(11, &export("wizer-initialise"))));
+        assert!(!is_asked_for(&component(11, &export(FUNCTION)[..10])));
+        // That of a component within is that one's own.
+        let inner = component(11, &export(FUNCTION));
+        assert!(!is_asked_for(&component(4, &inner)));
+        assert!(!is_asked_for(b""));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_ask_or_do_not(id in 0..13_u8, section in proptest::collection::vec(0u8.., 0..64)) {
+            is_asked_for(&component(id, &section));
+        }
     }
 }
