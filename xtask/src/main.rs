@@ -4,6 +4,7 @@
 //! up what the machine lacks. All it says goes to standard error, except the
 //! list of verbs: standard output belongs to what it runs.
 
+mod bench;
 mod guests;
 mod host;
 mod python;
@@ -31,7 +32,7 @@ struct Verb {
     run: fn(&Host, &[String]) -> Result,
 }
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     Verb {
         name: "serve",
         arguments: "[ARGUMENT…]",
@@ -61,6 +62,12 @@ const VERBS: [Verb; 6] = [
         arguments: "[FILTER…]",
         about: "run every check and test; with filters, only the tests they match",
         run: test::run,
+    },
+    Verb {
+        name: "bench",
+        arguments: "[FILTER…]",
+        about: "measure requests beside other servers; with filters, only what they match",
+        run: bench::run,
     },
     Verb {
         name: "tidy",

@@ -1,0 +1,131 @@
+//! The load: nghttp2's `h2load`, over HTTP/1.1 with connections that are kept.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use mayfly_toolchain::apt;
+
+use crate::Result;
+use crate::step::report;
+
+/// Connections at once.
+const CONNECTIONS: u32 = 32;
+
+/// What is asked for.
+#[derive(Clone, Default)]
+pub struct Request {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    /// Posted, where there is one.
+    pub body: Option<String>,
+}
+
+/// Finds `h2load`, or installs it.
+pub fn set_up() -> Result {
+    let found = || Command::new("h2load").arg("--version").output().is_ok();
+    if !found() {
+        apt::install(&["nghttp2-client"], &report)
+            .map_err(|why| format!("h2load is missing (Debian: nghttp2-client): {why}"))?;
+    }
+    Ok(())
+}
+
+/// Requests a second, from as many as are answered. An answer other than 2xx is
+/// an error: a server that refuses is quick.
+pub fn throughput(to: SocketAddr, request: &Request, seconds: u32, folder: &Path) -> Result<f64> {
+    let arguments = [format!("--duration={seconds}"), "--warm-up-time=1".to_owned()];
+    let text = run(to, request, &arguments, folder)?;
+    rate(&text)
+}
+
+/// Times of single requests at a rate that is given, in µs, sorted.
+pub fn latencies(
+    to: SocketAddr,
+    request: &Request,
+    rate: f64,
+    seconds: u32,
+    folder: &Path,
+) -> Result<Vec<u64>> {
+    let log = folder.join("latencies.log");
+    let _ = std::fs::remove_file(&log);
+    let each = (rate / f64::from(CONNECTIONS)).max(1.0).round();
+    let arguments = [
+        format!("--duration={seconds}"),
+        format!("--rps={each}"),
+        format!("--log-file={}", log.display()),
+    ];
+    run(to, request, &arguments, folder)?;
+    let text = std::fs::read_to_string(&log)?;
+    let mut times: Vec<u64> = text.lines().filter_map(time).collect();
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// Lines are: when it began, the status, how long it took.
+fn time(line: &str) -> Option<u64> {
+    line.split('\t').nth(2)?.parse().ok()
+}
+
+fn run(to: SocketAddr, request: &Request, more: &[String], folder: &Path) -> Result<String> {
+    let mut command = Command::new("h2load");
+    command.args(["--h1", "--threads=1", &format!("--clients={CONNECTIONS}")]).args(more);
+    for (name, value) in &request.headers {
+        command.arg(format!("--header={name}: {value}"));
+    }
+    if let Some(body) = &request.body {
+        let file = folder.join("body");
+        std::fs::write(&file, body)?;
+        command.arg(format!("--data={}", file.display()));
+    }
+    command.arg(format!("http://{to}{}", request.path)).stdin(Stdio::null());
+    let output = command.output().map_err(|error| format!("h2load: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        return Err(format!("h2load: {}: {text}", output.status).into());
+    }
+    all_succeeded(&text)?;
+    Ok(text)
+}
+
+/// `finished in 3.00s, 64323.00 req/s, 10.37MB/s`
+fn rate(text: &str) -> Result<f64> {
+    let rate = text.lines().find_map(|line| {
+        line.strip_prefix("finished in ")?.split(", ").find_map(|part| part.strip_suffix(" req/s"))
+    });
+    let rate = rate.ok_or_else(|| format!("h2load said no rate: {text}"))?;
+    Ok(rate.parse()?)
+}
+
+/// `status codes: 192969 2xx, 0 3xx, 0 4xx, 0 5xx`
+fn all_succeeded(text: &str) -> Result {
+    let line = text.lines().find_map(|line| line.strip_prefix("status codes: "));
+    let line = line.ok_or_else(|| format!("h2load said no statuses: {text}"))?;
+    let of = |class: &str| -> u64 {
+        let count = line.split(", ").find_map(|part| part.strip_suffix(class));
+        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    };
+    if of("2xx") == 0 || of("3xx") + of("4xx") + of("5xx") > 0 {
+        return Err(format!("not all answers are 2xx: {line}").into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "finished in 3.00s, 64323.50 req/s, 10.37MB/s\n\
+        requests: 192969 total, 193001 started, 192969 done, 192969 succeeded, 0 failed\n\
+        status codes: 192969 2xx, 0 3xx, 0 4xx, 0 5xx\n";
+
+    #[test]
+    fn what_h2load_says_is_read() {
+        assert_eq!(rate(TEXT).expect("a rate"), 64323.5);
+        all_succeeded(TEXT).expect("all of them");
+        let error = all_succeeded("status codes: 1 2xx, 0 3xx, 2 4xx, 0 5xx").expect_err("not all");
+        assert!(error.to_string().contains("2 4xx"), "{error}");
+        assert!(all_succeeded("status codes: 0 2xx, 0 3xx, 0 4xx, 0 5xx").is_err());
+        assert_eq!(time("1665400000000000\t200\t473"), Some(473));
+    }
+}

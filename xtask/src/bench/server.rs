@@ -1,0 +1,80 @@
+//! A server under measurement: started, waited for, and ended.
+
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// How long a server may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A process that is ended with its owner.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts what says on standard output where it listens.
+    pub fn that_says(command: &mut Command) -> Result<Self> {
+        let mut child = start(command.stdout(Stdio::piped()))?;
+        let out = child.stdout.take().ok_or("no standard output")?;
+        let mut server = Self { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        let mut lines = BufReader::new(out);
+        let mut line = String::new();
+        while lines.read_line(&mut line)? > 0 {
+            if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
+                server.address = address.parse()?;
+                // Whatever else it says has to go somewhere.
+                std::thread::spawn(move || drop(std::io::copy(&mut lines, &mut std::io::sink())));
+                return Ok(server);
+            }
+            line.clear();
+        }
+        Err(format!("{command:?} did not say where it listens").into())
+    }
+
+    /// Starts what listens where it is told to.
+    pub fn at(address: SocketAddr, command: &mut Command) -> Result<Self> {
+        let child = start(command.stdout(Stdio::null()))?;
+        let mut server = Self { child, address };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("{command:?} ended: {status}").into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{command:?} does not listen at {address}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// What it holds in memory, in MiB.
+    pub fn resident_mib(&self) -> Option<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(command: &mut Command) -> Result<Child> {
+    let started = command.stdin(Stdio::null()).spawn();
+    Ok(started.map_err(|error| format!("cannot start {command:?}: {error}"))?)
+}
+
+/// An address that nobody uses at the moment.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
