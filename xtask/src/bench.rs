@@ -33,6 +33,9 @@ const SECONDS: u32 = 3;
 /// What all others are measured against.
 const BARE: &str = "bare hyper";
 
+/// The same for requests that have a body.
+const BARE_POST: &str = "bare hyper, a POST";
+
 /// The body of requests that have one.
 const BODY: &str = r#"{"name": "Ada", "tags": ["mathematics", "engines", "poetry"]}"#;
 
@@ -80,8 +83,15 @@ pub fn run(host: &Host, filters: &[String]) -> Result {
     let mut cases = cases(&token);
     cases.retain(|case| bench.has(case.peer));
     if !filters.is_empty() {
-        let wanted = |case: &Case| filters.iter().any(|filter| case.name.contains(filter.as_str()));
-        cases.retain(|case| case.name == BARE || wanted(case));
+        let matches =
+            |case: &&Case| filters.iter().any(|filter| case.name.contains(filter.as_str()));
+        // Each with what it is measured against.
+        let wanted: Vec<&str> =
+            cases.iter().filter(matches).flat_map(|case| [case.name, case.against]).collect();
+        if wanted.is_empty() {
+            return Err(format!("no case matches {filters:?}").into());
+        }
+        cases.retain(|case| case.name == BARE || wanted.contains(&case.name));
     }
     let rows = step("throughput", || bench.throughput(&cases))?;
     let latencies = step("latency", || bench.latency(&cases, &rows))?;
@@ -149,14 +159,15 @@ fn cases(token: &str) -> Vec<Case> {
     let tuned = "wasmtime serve, tuned";
     vec![
         case(BARE, BARE, Peer::Bare, get("/")),
+        case(BARE_POST, BARE, Peer::Bare, post("/")),
         case("nginx return 200", BARE, Peer::Nginx, get("/")),
         case("mock", BARE, Peer::Mayfly, get("/mock")),
-        case("templated mock", BARE, Peer::Mayfly, post("/templated")),
+        case("templated mock", BARE_POST, Peer::Mayfly, post("/templated")),
         case("native handler", BARE, Peer::Mayfly, get("/hello?name=Ada")),
         case("wasmtime serve", BARE, Peer::Wasmtime { tuned: false }, get("/web/count")),
         case(tuned, BARE, Peer::Wasmtime { tuned: true }, get("/web/count")),
         case("wasi:http component", tuned, Peer::Mayfly, get("/web/count")),
-        case("mock of a POST", BARE, Peer::Mayfly, post("/mock")),
+        case("mock of a POST", BARE_POST, Peer::Mayfly, post("/mock")),
         case("the same, guarded", "mock of a POST", Peer::Mayfly, guarded),
     ]
 }
@@ -242,8 +253,7 @@ impl Bench<'_> {
                 let server = self.start(case.peer)?;
                 let rate = load::throughput(server.address, &case.request, SECONDS, &self.folder)
                     .map_err(|error| format!("{}: {error}", case.name))?;
-                let memory = server.resident_mib().unwrap_or_default();
-                report(&format!("{round}: {}: {rate:.0} a second, {memory} MiB", case.name));
+                report(&format!("{round}: {}: {rate:.0} a second", case.name));
                 row.rates.push(rate);
             }
         }

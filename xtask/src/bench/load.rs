@@ -52,6 +52,7 @@ pub fn latencies(
     let each = (rate / f64::from(CONNECTIONS)).max(1.0).round();
     let arguments = [
         format!("--duration={seconds}"),
+        "--warm-up-time=1".to_owned(),
         format!("--rps={each}"),
         format!("--log-file={}", log.display()),
     ];

@@ -10,6 +10,9 @@ use crate::Result;
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a server may take to end in order.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// A process that is ended with its owner.
 pub struct Server {
     child: Child,
@@ -52,18 +55,16 @@ impl Server {
         }
         Ok(server)
     }
-
-    /// What it holds in memory, in MiB.
-    pub fn resident_mib(&self) -> Option<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // In order first: nginx has processes of its own, which would stay.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let deadline = Instant::now() + GRACE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
