@@ -117,7 +117,11 @@ impl Action {
 impl Policy {
     /// Whether the call is allowed.
     pub fn decide(&self, call: &Call<'_>) -> Decision {
-        let applying = self.statements.iter().filter(|statement| statement.applies(call));
+        // Actions are compared without regard to case.
+        let action = call.action.name().to_ascii_lowercase();
+        let resource = format!("{}:{}", call.action.service(), call.resource);
+        let applying = self.statements.iter();
+        let applying = applying.filter(|own| own.applies(call, &action, &resource));
         let mut decision = Decision::ImplicitDeny;
         for statement in applying {
             if !statement.allows {
@@ -130,16 +134,13 @@ impl Policy {
 }
 
 impl Statement {
-    fn applies(&self, call: &Call<'_>) -> bool {
+    fn applies(&self, call: &Call<'_>, action: &str, resource: &str) -> bool {
         self.is_about(call.principal)
-            // Actions are compared without regard to case.
-            && self.actions.hold(&call.action.name().to_ascii_lowercase())
-            && self.resources.hold(&format!("{}:{}", call.action.service(), call.resource))
+            && self.actions.hold(action)
+            && self.resources.hold(resource)
             && self.conditions.iter().all(|condition| condition.holds(call.context))
     }
-}
 
-impl Statement {
     /// To allow somebody something, their account is not enough.
     fn is_about(&self, principal: Option<Principal<'_>>) -> bool {
         let Some(principals) = &self.principals else { return true };
@@ -228,10 +229,18 @@ mod tests {
             "arn:aws:lambda:us-east-1:000000000000:function:pets",
             "arn:aws:lambda:*:function:p*",
             "arn:aws:lambda:*",
+            "arn:aws:lambda:us-east-1:*",
+            "arn:aws:lambda:*:*:*",
+            "arn:aws:lambda:${AWS::Region}:${AWS::AccountId}:function:*",
         ] {
             assert!(url(pattern), "{pattern}");
         }
         for pattern in [
+            "arn:aws:lambda:*:*:layer:*",
+            "arn:aws:lambda:*:layer:*",
+            "arn:aws:lambda:us-east-1:000000000000:layer*",
+            "arn:aws:lambda:us-east-1:000000000000:layer:my-function:*",
+            "arn:aws:lambda:us-east-1:000000000000:event-source-mapping:*",
             "arn:aws:lambda:us-east-1:000000000000:function:pet",
             "arn:aws:lambda:us-east-1:000000000000:function:pets:live",
             "arn:aws:execute-api:us-east-1:000000000000:abc/*",
@@ -242,6 +251,8 @@ mod tests {
         }
         assert!(api("execute-api:/*") && api("*/GET/pets") && api("arn:aws:execute-api:*"));
         assert!(!api("arn:aws:lambda:*"));
+        let named = "arn:aws:execute-api:us-east-1:0:abc/prod/POST/run:lambda:x";
+        assert!(decide(Action::Invoke, "/prod/POST/run:lambda:x", named));
     }
 
     fn decide(statements: &Value, resource: &str, ip: &str) -> Decision {

@@ -177,20 +177,39 @@ fn resource(text: &str) -> Option<String> {
     if matches!(text, "arn:*" | "arn:aws:*") {
         return Some("*".to_owned());
     }
-    let arn = text.strip_prefix("arn:")?;
-    // A region and an account may be CloudFormation's `${AWS::Region}`.
-    if let Some((_, arn)) = arn.split_once(":lambda:") {
-        return match arn.find("function:") {
-            Some(at) => Some(format!("lambda:{}", arn.get(at..)?)),
-            None => arn.ends_with('*').then(|| "lambda:*".to_owned()),
-        };
+    // Partition, region and account may be CloudFormation's `${AWS::Region}`.
+    let arn = text.strip_prefix("arn:")?.replace("${AWS::", "${");
+    let (_, arn) = arn.split_once(':')?;
+    if let Some(arn) = arn.strip_prefix("lambda:") {
+        return function(arn).map(|own| format!("lambda:{own}"));
     }
-    let (_, arn) = arn.split_once(":execute-api:")?;
+    let arn = arn.strip_prefix("execute-api:")?;
     match arn.split_once('/') {
         // A star at the API's end takes slashes too, and so any of the path.
         Some((api, rest)) if api.ends_with('*') => Some(of_api(&format!("*/{rest}"))),
         Some((_, rest)) => Some(of_api(&format!("/{rest}"))),
         None => arn.ends_with('*').then(|| of_api("*")),
+    }
+}
+
+/// What an ARN of Lambda says of functions, behind region and account, or the
+/// star that takes these. None where it is about layers and the like.
+fn function(arn: &str) -> Option<&str> {
+    let leads = |before: &str| before.ends_with([':', '*']) && before.matches(':').count() <= 2;
+    let mut found = arn.match_indices("function:").map(|(at, _)| at);
+    if let Some(at) = found.find(|at| leads(&arn[..*at])) {
+        return Some(&arn[at..]);
+    }
+    let mut parts = arn.splitn(3, ':').skip(1);
+    let is_account = |text: &str| {
+        text.starts_with("${") || text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'*' | b'?'))
+    };
+    match (parts.next(), parts.next()) {
+        _ if !arn.ends_with('*') => None,
+        (None, _) => Some("*"),
+        (Some(account), _) if !is_account(account) => None,
+        (Some(_), None) => Some("*"),
+        (Some(_), Some(own)) => (!own.contains(':')).then_some(own),
     }
 }
 
