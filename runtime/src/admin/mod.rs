@@ -118,6 +118,11 @@ async fn answer(
     if lambda::serves(request.uri().path()) {
         return lambda::answer(shared, request).await;
     }
+    let use_instead = |text: &str, allow: &'static str| {
+        let mut response = message(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        response
+    };
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/health") => response(StatusCode::OK, &health(shared)),
         (&Method::GET | &Method::HEAD, "/usage") => match usage(shared, request.uri()).await {
@@ -127,34 +132,22 @@ async fn answer(
                 message(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
             }
         },
-        (_, "/health" | "/usage") => {
-            let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use GET");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            response
-        }
+        (_, "/health" | "/usage") => use_instead("use GET", "GET, HEAD"),
         (&Method::POST, "/mocks/reset") => {
             let Reset { mocks, collections } = shared.gateway.load().mocks.reset();
             tracing::info!("set back: {mocks} mocks, {collections} collections");
             response(StatusCode::OK, &json!({ "mocks": mocks, "collections": collections }))
         }
-        (_, "/mocks/reset") => {
-            let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use POST");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            response
-        }
+        (_, "/mocks/reset") => use_instead("use POST", "POST"),
         (method, path) => match user_pool(shared, path) {
             None => message(
                 StatusCode::NOT_FOUND,
-                "there are GET /health, GET /usage, POST /mocks/reset and Lambda's API below /2015-03-31",
+                "there are GET /health, GET /usage, POST /mocks/reset, GET /POOL/.well-known/… and Lambda's API, whose paths begin with a date",
             ),
             Some(document) if matches!(*method, Method::GET | Method::HEAD) => {
                 response(StatusCode::OK, &document)
             }
-            Some(_) => {
-                let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "use GET");
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-                response
-            }
+            Some(_) => use_instead("use GET", "GET, HEAD"),
         },
     }
 }
@@ -210,7 +203,8 @@ fn addressed_to_us<B>(local: Option<SocketAddr>, request: &Request<B>) -> bool {
         |name| request.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let origin_fits = match (request.headers().get(header::ORIGIN), text(header::ORIGIN)) {
         (None, _) => true,
-        (Some(_), Some(origin)) => origin.strip_prefix("http://").is_some_and(ours),
+        // Another port is another origin: what functions answer is a page there.
+        (Some(_), Some(origin)) => origin.strip_prefix("http://") == text(header::HOST),
         (Some(_), None) => false,
     };
     text(header::HOST).is_some_and(ours) && origin_fits
@@ -273,6 +267,7 @@ mod tests {
         assert!(!fits("rebound.example:3001", None));
         assert!(!fits("10.0.0.1:3001", None));
         assert!(!fits("localhost:3001", Some("http://evil.example")));
+        assert!(!fits("localhost:3001", Some("http://localhost:3000")));
         assert!(!fits("localhost:3001", Some("null")));
     }
 }
