@@ -34,7 +34,7 @@ pub use queue::{EVENT_BYTES_MAX, Event, Queue};
 pub use settings::EventConfig;
 use store::Store;
 pub use store::StoreError;
-pub use url::{FunctionUrl, URL_DOMAIN, cors_json, cors_of, url_id};
+pub use url::{FunctionUrl, ID_CHARS, URL_DOMAIN, cors_json, cors_of, url_id};
 pub use usage::{FunctionUsage, used};
 
 /// Versions of one function.
@@ -45,6 +45,9 @@ const ALIASES_MAX: usize = 200;
 
 /// The longest description, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 256;
+
+/// Leave to change what the API makes.
+pub type Edit<'l> = tokio::sync::MutexGuard<'l, ()>;
 
 /// Lambda.
 pub struct Lambda {
@@ -385,6 +388,12 @@ impl Lambda {
         Ok(())
     }
 
+    /// While this is held, nothing else that the API makes changes: for whoever
+    /// looks first at what there is.
+    pub async fn edit(&self) -> Edit<'_> {
+        self.edit.lock().await
+    }
+
     /// Sets how asynchronous invocations of a version or alias go, or leaves
     /// it to the configuration.
     ///
@@ -392,10 +401,10 @@ impl Lambda {
     /// Where that cannot be kept.
     pub async fn set_event_config(
         &self,
+        _edit: &Edit<'_>,
         reference: &FunctionReference,
         config: Option<EventConfig>,
     ) -> Result<(), LambdaError> {
-        let _edit = self.edit.lock().await;
         let (name, qualifier) = (reference.name.clone(), reference.version().to_owned());
         let row = config.clone();
         self.store

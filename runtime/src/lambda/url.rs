@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::{ErrorKind, Lambda, LambdaError, moment};
+use super::{Edit, ErrorKind, Lambda, LambdaError, moment};
 use crate::{
     config::{
         Config, CorsConfig, CorsMethod, FunctionReference, FunctionUrlConfig, InvokeMode, UrlAuth,
@@ -22,7 +22,7 @@ use crate::{
 pub const URL_DOMAIN: &str = "lambda-url.localhost";
 
 /// The length of a URL's id, in characters: Lambda's.
-const ID_CHARS: usize = 32;
+pub const ID_CHARS: usize = 32;
 
 /// Lambda's bounds of a list in CORS, and of one of its items in bytes.
 const CORS_ITEMS_MAX: usize = 100;
@@ -79,10 +79,10 @@ impl Lambda {
     /// Where that cannot be kept.
     pub async fn set_url(
         &self,
+        _edit: &Edit<'_>,
         reference: &FunctionReference,
         url: Option<FunctionUrl>,
     ) -> Result<(), LambdaError> {
-        let _edit = self.edit.lock().await;
         let (name, qualifier) = (reference.name.clone(), reference.version().to_owned());
         let row = url.clone();
         self.store

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{ApiKind, host_name},
     gateway::Gateway,
-    lambda::{ErrorKind, LambdaError, URL_DOMAIN},
+    lambda::{ErrorKind, ID_CHARS, LambdaError, URL_DOMAIN},
 };
 
 /// The gateway of the function URL that a request is for; none where it is for
@@ -42,7 +42,8 @@ pub fn find(
     if gateway.config.domains.find(&name).is_some() {
         return Ok(None);
     }
-    gateway.url_gateway(id).map(Some).ok_or(Unserved::NoFunctionUrl)
+    let own = (id.len() == ID_CHARS).then(|| gateway.url_gateway(id)).flatten();
+    own.map(Some).ok_or(Unserved::NoFunctionUrl)
 }
 
 /// The response to an error.

@@ -1,5 +1,7 @@
 //! Reserved concurrency, and how asynchronous invocations go.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -51,6 +53,8 @@ impl Call {
     ) -> Answer {
         let given = self.object().await?;
         self.configuration(function)?;
+        let lambda = Arc::clone(&self.gateway.lambda);
+        let edit = lambda.edit().await;
         let own = self.gateway.lambda.own(&function.name);
         let before = own.event_configs.get(function.version());
         let mut config = match before {
@@ -80,7 +84,7 @@ impl Call {
                 }
             }
         }
-        self.gateway.lambda.set_event_config(function, Some(config.clone())).await?;
+        self.gateway.lambda.set_event_config(&edit, function, Some(config.clone())).await?;
         Ok(respond(StatusCode::OK, &described(function, &config)))
     }
 
@@ -122,11 +126,12 @@ impl Call {
 
     pub(super) async fn delete_event_config(&self, function: &FunctionReference) -> Answer {
         self.exists(function)?;
+        let edit = self.gateway.lambda.edit().await;
         let own = self.gateway.lambda.own(&function.name);
         if !own.event_configs.contains_key(function.version()) {
             return Err(no_event_config(function));
         }
-        self.gateway.lambda.set_event_config(function, None).await?;
+        self.gateway.lambda.set_event_config(&edit, function, None).await?;
         Ok(nothing(StatusCode::NO_CONTENT))
     }
 

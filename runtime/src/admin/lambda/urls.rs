@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunctionUrlConfig.html>
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -24,6 +24,8 @@ const QUALIFIER_PATTERN: &str = "(^\\$LATEST$)|((?!^[0-9]+$)([a-zA-Z0-9-_]+))";
 impl Call {
     pub(super) async fn create_url(&mut self, function: &FunctionReference) -> Answer {
         let given = self.object().await?;
+        let lambda = Arc::clone(&self.gateway.lambda);
+        let edit = lambda.edit().await;
         self.url_exists_for(function)?;
         let Some(auth) = auth(&given)? else {
             let message = "1 validation error detected: Value null at 'authType' failed to satisfy constraint: Member must not be null";
@@ -40,12 +42,14 @@ impl Call {
         let config = FunctionUrlConfig { auth, cors: cors(&given)?.flatten(), invoke_mode };
         let now = moment::now();
         let url = FunctionUrl { config, times: Some((now, now)) };
-        self.gateway.lambda.set_url(function, Some(url.clone())).await?;
+        self.gateway.lambda.set_url(&edit, function, Some(url.clone())).await?;
         Ok(respond(StatusCode::CREATED, &self.described_url(function, &url)))
     }
 
     pub(super) async fn update_url(&mut self, function: &FunctionReference) -> Answer {
         let given = self.object().await?;
+        let lambda = Arc::clone(&self.gateway.lambda);
+        let edit = lambda.edit().await;
         let FunctionUrl { mut config, times } = self.url(function)?;
         config.auth = auth(&given)?.unwrap_or(config.auth);
         config.invoke_mode = invoke_mode(&given)?.unwrap_or(config.invoke_mode);
@@ -53,7 +57,7 @@ impl Call {
         let now = moment::now();
         let created = times.map_or(now, |(created, _)| created);
         let url = FunctionUrl { config, times: Some((created, now)) };
-        self.gateway.lambda.set_url(function, Some(url.clone())).await?;
+        self.gateway.lambda.set_url(&edit, function, Some(url.clone())).await?;
         Ok(respond(StatusCode::OK, &self.described_url(function, &url)))
     }
 
@@ -63,6 +67,7 @@ impl Call {
     }
 
     pub(super) async fn delete_url(&self, function: &FunctionReference) -> Answer {
+        let edit = self.gateway.lambda.edit().await;
         if self.url(function)?.times.is_none() {
             let message = format!(
                 "The URL of {function} is configured: remove [function.{}.url] from gateway.toml to delete it",
@@ -70,7 +75,7 @@ impl Call {
             );
             return Err(LambdaError::new(ErrorKind::InvalidParameterValue, message));
         }
-        self.gateway.lambda.set_url(function, None).await?;
+        self.gateway.lambda.set_url(&edit, function, None).await?;
         Ok(nothing(StatusCode::NO_CONTENT))
     }
 
