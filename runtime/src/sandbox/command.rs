@@ -36,7 +36,7 @@ impl Function {
             input: Bytes::from(invocation.event),
             output: output.clone(),
         };
-        let mut store = new_store(&self.code.guest, state.with_stdio(stdio, variables));
+        let mut store = new_store(self.code.guest.engine(), state.with_stdio(stdio, variables));
         let ended = run(&self.code.guest, &mut store).await;
         let status = ended.or_else(|error| match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(status)) => Ok(*status),

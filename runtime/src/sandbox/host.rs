@@ -61,6 +61,10 @@ pub struct Stdio {
 /// Handles of WASI's resources that a guest may hold at once.
 const RESOURCES_MAX: usize = 1024;
 
+/// What wasmtime keeps of a guest's tasks, streams and futures of WASI 0.3; a
+/// stream of a file and its end are about six of them.
+pub const CONCURRENT_MAX: usize = 8 * RESOURCES_MAX;
+
 /// The most that one set of header fields takes of the host's memory, roughly,
 /// in bytes: they are not the guest's own memory.
 const FIELDS_BYTES_MAX: usize = 64 * 1024;
@@ -117,6 +121,11 @@ impl State {
         self.variables.retain(|(name, _)| !granted.contains_key(name));
         self.stdio = Some(stdio);
         self
+    }
+
+    /// The longest answer that there may be, in bytes.
+    pub fn response_bytes_max(&self) -> usize {
+        self.config.response_bytes_max
     }
 
     pub fn limits(&mut self) -> &mut Limits {

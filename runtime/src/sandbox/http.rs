@@ -239,7 +239,7 @@ impl Run {
     ) {
         let Self { code, state, memory_mb, timeout, metered, slot } = self;
         let meter = Arc::clone(metered.meter());
-        let mut store = new_store(&code.guest, state);
+        let mut store = new_store(code.guest.engine(), state);
         let served = async {
             match &code.guest {
                 Guest::HttpP2(pre) => serve_p2(pre, &mut store, request, head).await,

@@ -28,6 +28,7 @@ use super::{
     component::{LoadError, invalid, is_async, unserved},
     engine::{self, Concurrency},
     host::{self, State},
+    invoke::new_store,
     tick,
 };
 use crate::{
@@ -42,12 +43,9 @@ pub const FUNCTION: &str = "wizer-initialize";
 /// The same for a core module, which cannot say what its exports are.
 pub const WIT: &str = "package mayfly:initialisation;\nworld initialised {\n    export wizer-initialize: func();\n}\n";
 
-/// How long it may take, reading what it left included: Lambda's bound of the
-/// phase Init.
+/// How long the guest may take: Lambda's bound of the phase Init. Reading what
+/// it left comes on top, bounded by its memory.
 const TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Lines that it may log, in bytes.
-const LOG_BYTES_MAX: usize = 64 * 1024;
 
 /// Whether a component exports one. What is no component is somebody else's
 /// problem.
@@ -85,7 +83,7 @@ pub fn run(
     // keeps a panic to itself: Wizer is made for what compilers write.
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| Initialisation::prepare(pools, services, component)?.run());
-        thread.join().unwrap_or_else(|_| Err(unsupported("it is not what a compiler writes")))
+        thread.join().unwrap_or_else(|_| Err(unsupported("it is not what a compiler writes, or a memory cannot grow by the two pages that reading takes")))
     })
 }
 
@@ -146,15 +144,12 @@ impl<'c> Initialisation<'c> {
         let instance = linker
             .instantiate_pre(&component)
             .map_err(|error| LoadError::Import(unserved(&engine, &component, &error)))?;
-        let log = InvocationLog::new(FUNCTION, "load", LOG_BYTES_MAX);
         let services = Arc::clone(services);
         let config = Arc::new(FunctionConfig::of_lambda(pools.memory_mb_max));
+        let log = InvocationLog::new(FUNCTION, "load", config.log_bytes_max);
         let grants = Arc::default();
         let state = State::new(config, grants, services, None, None, log, Arc::default());
-        let mut store = Store::new(&engine, state);
-        store.limiter(|state| state.limits());
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        let store = new_store(&engine, state);
         tick(engine.weak());
         let memory_mb = pools.memory_mb_max;
         Ok(Self { wizer, context, component: instance, store, memory_mb })
@@ -180,6 +175,9 @@ impl<'c> Initialisation<'c> {
                 "leaves a stream or another handle open, which no other instance has (hint: print nothing in it, or log by mayfly:lambda/logging)",
             ));
         }
+        // Wasmtime's own bound of what is copied from a guest. From here on only
+        // memories are read, which have their limit.
+        self.store.set_hostcall_fuel(usize::MAX);
         let mut left = Left { store: &mut self.store, instance, error: None };
         let made = self.wizer.snapshot_component(&self.context, &mut left).await;
         if let Some(error) = left.error {

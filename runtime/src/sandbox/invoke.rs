@@ -14,7 +14,7 @@ use super::{
     account::Running,
     bindings::{Context, FunctionPre},
     component::Guest,
-    host::State,
+    host::{CONCURRENT_MAX, State},
     meter::{Meter, Metered},
 };
 use crate::{
@@ -305,7 +305,7 @@ impl Function {
         invocation: Invocation,
         state: State,
     ) -> Result<String, InvokeError> {
-        let mut store = new_store(&self.code.guest, state);
+        let mut store = new_store(self.code.guest.engine(), state);
         let context = self.context(&invocation.context);
         let result = async {
             let instance = pre.instantiate_async(&mut store).await?;
@@ -341,9 +341,17 @@ impl Function {
 }
 
 /// A store for one invocation, within its limits.
-pub(super) fn new_store(guest: &Guest, state: State) -> Store<State> {
-    let mut store = Store::new(guest.engine(), state);
+pub(super) fn new_store(engine: &wasmtime::Engine, state: State) -> Store<State> {
+    let mut store = Store::new(engine, state);
     store.limiter(|state| state.limits());
+    // Wasmtime's own bound of what one call copies from a guest: an answer has
+    // to fit beside what else a call says.
+    let answer = store.data().response_bytes_max();
+    store.set_hostcall_fuel(store.hostcall_fuel().saturating_add(answer));
+    // Streams and futures of WASI 0.3 are not in the state's own table.
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(CONCURRENT_MAX);
+    }
     store.set_epoch_deadline(1);
     store.epoch_deadline_async_yield_and_update(1);
     store

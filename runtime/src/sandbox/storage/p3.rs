@@ -465,11 +465,13 @@ impl<D> StreamProducer<D> for Reader {
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
         // Somebody only wants to know whether there is something to read.
-        if destination.remaining(&mut store) == Some(0) {
+        let asked = destination.remaining(&mut store);
+        if asked == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let Self { node, at, task, .. } = &mut *self;
-        let running = task.get_or_insert_with(|| start_reading(node, *at, TRANSFER_BYTES_MAX));
+        let length = asked.unwrap_or(TRANSFER_BYTES_MAX);
+        let running = task.get_or_insert_with(|| start_reading(node, *at, length));
         let read = match Pin::new(running).poll(context) {
             // What it reads is kept for whoever asks next.
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),

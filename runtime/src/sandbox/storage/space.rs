@@ -127,6 +127,16 @@ impl Space {
     }
 }
 
+impl Drop for Space {
+    /// To close the file is to delete it, which waits for the disk.
+    fn drop(&mut self) {
+        let file = lock(&self.file).take();
+        if let (Some(file), Ok(runtime)) = (file, tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(file));
+        }
+    }
+}
+
 /// A part of a file that lies together in the host's: where, none for a hole,
 /// and how long it is.
 type Run = (Option<u64>, usize);
@@ -265,10 +275,11 @@ impl Contents {
 
     fn resize_blocks(&self, blocks: &mut Vec<u32>, size: u64) -> Result<(), Errno> {
         let count = usize::try_from(size.div_ceil(BLOCK_BYTES)).map_err(|_| Errno::FileTooLarge)?;
-        self.space.charge(blocks.len(), count)?;
+        // What is given back is there before anybody is charged for it.
         if count < blocks.len() {
             self.space.give_back(&blocks[count..]);
         }
+        self.space.charge(blocks.len(), count)?;
         blocks.resize(count, HOLE);
         Ok(())
     }
