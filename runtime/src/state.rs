@@ -108,7 +108,7 @@ impl State {
     pub async fn take(&self, limits: &[Limit<'_>]) -> Result<(), Denied> {
         match &self.0 {
             Store::Embedded(embedded) => embedded.take(limits).map_err(Denied::Refused),
-            Store::Redis(redis) => redis.take(limits).await,
+            Store::Redis(redis) => Box::pin(redis.take(limits)).await,
         }
     }
 

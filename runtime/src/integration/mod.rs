@@ -108,20 +108,22 @@ pub async fn call(
     request: IntegrationRequest<'_>,
     timeout: Duration,
 ) -> Result<IntegrationAnswer, IntegrationError> {
+    // What is long is put aside: a connection keeps room for the longest.
     let answer = async {
         match request {
             IntegrationRequest::Function { function, invocation } => {
-                Ok(IntegrationAnswer::Payload(function.invoke(invocation).await?))
+                let answer = Box::pin(function.invoke(invocation)).await?;
+                Ok(IntegrationAnswer::Payload(answer))
             }
             IntegrationRequest::HttpFunction { function, invocation, streams } => {
-                function::answer(&function, *invocation, streams).await
+                Box::pin(function::answer(&function, *invocation, streams)).await
             }
             IntegrationRequest::Echo { payload } => Ok(IntegrationAnswer::Payload(payload)),
             IntegrationRequest::Mock { mock, request } => mock::answer(mock, request).await,
             IntegrationRequest::Http { client, request, streams } => {
                 let response = match streams {
-                    true => client.send(*request, timeout).await?,
-                    false => client.send_whole(*request).await?,
+                    true => Box::pin(client.send(*request, timeout)).await?,
+                    false => Box::pin(client.send_whole(*request)).await?,
                 };
                 let (parts, body) = response.into_parts();
                 Ok(IntegrationAnswer::Http {

@@ -94,7 +94,7 @@ pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str,
     hops.push(request.connection.peer().to_string().into());
     let forwarded_for = hops.join(", ");
     [
-        (TRACE_ID, Cow::Borrowed(&request.exchange.trace_id)),
+        (TRACE_ID, Cow::Borrowed(request.exchange.trace_id())),
         ("x-forwarded-for", Cow::Owned(forwarded_for)),
         ("x-forwarded-port", Cow::Owned(request.connection.port().to_string())),
         ("x-forwarded-proto", Cow::Borrowed(request.connection.scheme())),
@@ -351,7 +351,7 @@ pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json
         Ok(serde_json::Value::Object(context)) => context,
         _ => serde_json::Map::new(),
     };
-    context.insert("xrayTraceId".to_owned(), about.exchange.trace_id.as_str().into());
+    context.insert("xrayTraceId".to_owned(), about.exchange.trace_id().into());
     if let Some(base_path) = about.exchange.base_path {
         context.insert("customDomain".to_owned(), json!({ "basePathMatched": base_path }));
     }

@@ -129,8 +129,8 @@ pub struct Exchange<'g> {
     pub request_id: String,
     /// When it arrived.
     pub time: SystemTime,
-    /// The trace's id, the client's own if it sent one.
-    pub trace_id: String,
+    // The client's own, or one that is made when somebody asks.
+    trace_id: OnceLock<String>,
     /// Its stage.
     pub stage: Stage<'g>,
     /// The path below what leads to the stage, or why it leads to none.
@@ -156,22 +156,23 @@ impl<'g> Exchange<'g> {
             ApiKind::Http if gateway.url.is_some() => id.to_string(),
             ApiKind::Http => extended_id(id),
         };
-        let trace_id = parts
-            .headers
-            .get(TRACE_ID)
-            .and_then(|value| value.to_str().ok())
-            .map_or_else(|| trace_id(id, time), str::to_owned);
+        let own_trace = parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
         Self {
             id,
             request_id,
             time,
-            trace_id,
+            trace_id: own_trace.map(|own| own.to_owned().into()).unwrap_or_default(),
             stage,
             path,
             base_path,
             caller: OnceLock::new(),
             api_key: OnceLock::new(),
         }
+    }
+
+    /// The trace's id, the client's own if it sent one.
+    pub fn trace_id(&self) -> &str {
+        self.trace_id.get_or_init(|| trace_id(self.id, self.time))
     }
 }
 
@@ -340,13 +341,15 @@ where
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, bodies).await?;
     trace.method_request(&request);
-    authorizer::authorize(&request, trace).await?;
+    if request.matched.route.authorizer.is_some() {
+        Box::pin(authorizer::authorize(&request, trace)).await?;
+    }
     usage_plan::admit_authorized(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);
     let response = match cache {
         None => integrate(&request, course, trace).await?,
-        Some(cache) => from_cache(&request, cache, course, trace).await?,
+        Some(cache) => Box::pin(from_cache(&request, cache, course, trace)).await?,
     };
     if let Some((recorder, path, answer)) =
         recorded(gateway, exchange, request.matched.route, &response)
@@ -481,7 +484,7 @@ fn identify(gateway: &Gateway, exchange: &Exchange<'_>, response: &mut Response<
     match gateway.config.kind {
         _ if gateway.url.is_some() => {
             set("x-amzn-requestid", &exchange.request_id);
-            set(TRACE_ID, &exchange.trace_id);
+            set(TRACE_ID, exchange.trace_id());
         }
         ApiKind::Rest => {
             set("x-amzn-requestid", &exchange.request_id);

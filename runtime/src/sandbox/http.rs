@@ -1,9 +1,9 @@
 //! Guests that speak HTTP: they take a request while it comes and answer while
 //! they write.
 //!
-//! The guest runs in a task of its own, and so goes on when its response's
-//! head is there. The task ends with the body: whoever drops that before its
-//! end, because the client has gone, ends the sandbox.
+//! A guest that is not done when its response's head is there goes on in a task
+//! of its own. The task ends with the body: whoever drops that before its end,
+//! because the client has gone, ends the sandbox.
 
 use std::{
     future::poll_fn,
@@ -57,12 +57,15 @@ pub struct HttpInvocation<B> {
 /// The head of a guest's answer, or the error code that it answered.
 type Head = Result<Response<WasiBody>, String>;
 
+/// A guest that is not done.
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The body of a guest's answer, which it is still writing.
 pub struct GuestBody {
     body: WasiBody,
     metered: Arc<Metered>,
     outcome: oneshot::Receiver<Result<(), InvokeError>>,
-    // None once the guest may go on by itself.
+    // None where the guest is done, and once it may go on by itself.
     task: Option<EndOnDrop>,
     // What is left of the length that the head declares.
     left: Option<u64>,
@@ -82,6 +85,10 @@ pub struct Output {
 struct EndOnDrop(Option<AbortHandle>);
 
 impl EndOnDrop {
+    fn spawn(run: Running) -> Self {
+        Self(Some(tokio::spawn(run).abort_handle()))
+    }
+
     /// Lets it go on: its answer does not wait for what it still does.
     fn release(mut self) {
         self.0 = None;
@@ -123,7 +130,7 @@ impl Function {
         let request = Request::from_parts(parts, body.map_err(broken).boxed_unsync());
         let log = self.log(&context);
         let metered = Arc::new(Metered::start(self, &context, log.clone(), running));
-        let (head, answered) = oneshot::channel();
+        let (head, mut answered) = oneshot::channel();
         let (ended, mut outcome) = oneshot::channel();
         let run = Run {
             code: Arc::clone(&self.code),
@@ -133,8 +140,15 @@ impl Function {
             metered: Arc::clone(&metered),
             slot,
         };
-        let task = EndOnDrop(Some(tokio::spawn(run.run(request, head, ended)).abort_handle()));
-        let head = match answered.await {
+        let mut run: Running = Box::pin(run.run(request, head, ended));
+        let mut is_done = false;
+        let answered = poll_fn(|cx| {
+            is_done = is_done || run.as_mut().poll(cx).is_ready();
+            Pin::new(&mut answered).poll(cx)
+        });
+        let answered = answered.await;
+        let task = (!is_done).then(|| EndOnDrop::spawn(run));
+        let head = match answered {
             Ok(Ok(response)) => checked(response),
             Ok(Err(code)) => Err(InvokeError::Answer(code)),
             Err(_) => match (&mut outcome).await {
@@ -326,7 +340,9 @@ fn checked(response: Response<WasiBody>) -> Result<Response<WasiBody>, InvokeErr
 
 /// Lets the guest write a body that nobody gets, as it has to for an answer to
 /// HEAD.
-fn discard(mut body: WasiBody, task: EndOnDrop) {
+fn discard(mut body: WasiBody, task: Option<EndOnDrop>) {
+    // One that is done has written all that it does.
+    let Some(task) = task else { return };
     tokio::spawn(async move {
         while let Some(Ok(_)) = body.frame().await {}
         task.release();
@@ -343,9 +359,9 @@ impl GuestBody {
         left: Option<u64>,
         metered: Arc<Metered>,
         outcome: oneshot::Receiver<Result<(), InvokeError>>,
-        task: EndOnDrop,
+        task: Option<EndOnDrop>,
     ) -> Self {
-        let (task, declared) = (Some(task), left.unwrap_or_default());
+        let declared = left.unwrap_or_default();
         let mut body = Self { body, metered, outcome, task, left, declared, ended: false };
         if left == Some(0) {
             body.release();
