@@ -5,6 +5,7 @@
 mod url;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
@@ -93,8 +94,10 @@ pub struct Recording {
 /// A handler in the folder, loaded or not.
 #[derive(Clone)]
 pub enum FunctionState {
-    /// Ready; `stale` says why a newer file is not what runs.
-    Ready {
+    /// Loaded, as far as is known: its code may still be being compiled, and
+    /// turn out to be no function. `stale` says why a newer file is not what
+    /// runs.
+    Loaded {
         /// The function.
         function: Arc<Function>,
         /// The problem with the file as it is now.
@@ -109,18 +112,24 @@ pub enum FunctionState {
 
 impl FunctionState {
     /// The function, if it can be invoked.
-    pub fn function(&self) -> Option<&Arc<Function>> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn function(&self) -> Result<&Arc<Function>, Cow<'_, str>> {
         match self {
-            Self::Ready { function, .. } => Some(function),
-            Self::Failed { .. } => None,
+            Self::Loaded { function, .. } => match function.code.problem() {
+                None => Ok(function),
+                Some(problem) => Err(format!("{}.wasm: {problem}", function.name).into()),
+            },
+            Self::Failed { reason } => Err(reason.into()),
         }
     }
 
     /// What is wrong with its file.
-    pub fn problem(&self) -> Option<&str> {
-        match self {
-            Self::Ready { stale, .. } => stale.as_deref(),
-            Self::Failed { reason } => Some(reason),
+    pub fn problem(&self) -> Option<Cow<'_, str>> {
+        match (self.function(), self) {
+            (Ok(_), Self::Loaded { stale, .. }) => stale.as_deref().map(Cow::Borrowed),
+            (function, _) => function.err(),
         }
     }
 }
@@ -350,6 +359,7 @@ impl Gateway {
         let account = config.account_throttle.as_ref();
         let account = account.map(|throttle| Bucket::new("account", throttle));
         let api_keys = ApiKeys::new(&config);
+        let urls = Urls::new(&config);
         Self {
             config,
             functions,
@@ -364,7 +374,7 @@ impl Gateway {
             issuers,
             recording,
             url: None,
-            urls: Urls::default(),
+            urls,
         }
     }
 
@@ -374,13 +384,6 @@ impl Gateway {
     /// Where there is none, or its code cannot be loaded.
     pub fn function(&self, reference: &FunctionReference) -> Result<Resolved, LambdaError> {
         self.lambda.resolve(self, reference)
-    }
-
-    /// Everything that is wrong with the folder's handlers, by name.
-    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.functions
-            .iter()
-            .filter_map(|(name, state)| state.problem().map(|problem| (name.as_str(), problem)))
     }
 }
 
@@ -419,7 +422,7 @@ fn version(config: &Config, functions: &BTreeMap<String, FunctionState>) -> Stri
     (server.listen, server.admin) = (nowhere, nowhere);
     add(&format!("{own:?}"));
     for (name, state) in functions {
-        let code = state.function().map(|function| hex(&function.code.sha256));
+        let code = state.function().ok().map(|function| hex(&function.code.sha256));
         add(&format!("{name}={}", code.unwrap_or_default()));
     }
     hex(&hash.finalize())

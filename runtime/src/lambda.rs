@@ -16,7 +16,11 @@ mod store;
 mod url;
 mod usage;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use rusqlite::params;
@@ -55,6 +59,8 @@ pub struct Lambda {
     store: Store,
     archive: Archive,
     published: ArcSwap<Published>,
+    /// Whose URL an id is, of those that the API has made.
+    url_ids: ArcSwap<BTreeMap<String, FunctionReference>>,
     queue: Queue,
     /// One change after the other.
     edit: tokio::sync::Mutex<()>,
@@ -96,8 +102,15 @@ impl Lambda {
             sandbox.accounts().get(name).reserve(own.reserved);
         }
         let queue = Queue::new(&connection).map_err(failed)?;
-        let published = ArcSwap::from_pointee(published);
-        Ok(Self { sandbox, store, archive, published, queue, edit: tokio::sync::Mutex::default() })
+        Ok(Self {
+            sandbox,
+            store,
+            archive,
+            url_ids: ArcSwap::from_pointee(url::ids(&published)),
+            published: ArcSwap::from_pointee(published),
+            queue,
+            edit: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What the API has made for a function.
@@ -430,6 +443,7 @@ impl Lambda {
     fn change(&self, function: &str, change: impl FnOnce(&mut Own)) {
         let mut published = Published::clone(&self.published.load());
         change(published.entry(function.to_owned()).or_default());
+        self.url_ids.store(Arc::new(url::ids(&published)));
         self.published.store(Arc::new(published));
     }
 }
@@ -473,10 +487,8 @@ fn check_alias(function: &str, own: &Own, alias: &Alias) -> Result<(), LambdaErr
 
 /// The function as it is in the folder.
 fn latest(name: &str, state: &FunctionState) -> Result<Arc<Function>, LambdaError> {
-    match state {
-        FunctionState::Ready { function, .. } => Ok(Arc::clone(function)),
-        FunctionState::Failed { reason } => Err(LambdaError::unusable(name, reason)),
-    }
+    let function = state.function().map_err(|reason| LambdaError::unusable(name, &reason))?;
+    Ok(Arc::clone(function))
 }
 
 /// An alias that there is not.

@@ -5,18 +5,17 @@
 //! snapshot; unchanged files are recognised and cost a look at their metadata.
 //! A failed reload changes nothing and says so once.
 
+mod files;
 mod watch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs, io,
-    io::Read as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU16, AtomicU64, Ordering},
     },
-    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -31,10 +30,8 @@ use crate::{
     state::State,
     user_pool::UserPools,
 };
+use files::{Files, Look, handler_files};
 pub use watch::start;
-
-/// The largest handler, in bytes: Lambda's limit for unpacked code.
-const HANDLER_BYTES_MAX: u64 = 250 * 1024 * 1024;
 
 /// What servers and the admin API see.
 pub struct Shared {
@@ -123,28 +120,12 @@ pub struct Loader {
     state: Arc<State>,
     user_pools: UserPools,
     lambda: Arc<Lambda>,
-    seen: HashMap<PathBuf, Seen>,
+    handlers: Files,
     reported: BTreeSet<String>,
     // What the configuration names as it is now, be it valid or not.
     files: Vec<PathBuf>,
     // The configuration of the last problem-free load.
     config: Config,
-}
-
-/// A handler's file as it was when it was last read.
-struct Seen {
-    fingerprint: Fingerprint,
-    outcome: Result<Arc<Code>, String>,
-    // Seen twice without a change: nobody is writing it any more.
-    settled: bool,
-}
-
-/// What changes when a file does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    len: u64,
-    modified: Option<SystemTime>,
-    inode: u64,
 }
 
 /// What a look at the folder gave.
@@ -173,19 +154,20 @@ impl Loader {
             state,
             user_pools,
             lambda,
-            seen: HashMap::new(),
+            handlers: Files::default(),
             reported: BTreeSet::new(),
             files: config.files.clone(),
             config,
         }
     }
 
-    /// The first snapshot, with what is wrong with handlers.
+    /// The first snapshot, with what is wrong with handlers by now: what the
+    /// cache has not is being compiled.
     ///
     /// # Errors
     /// Routes of functions that have no file.
     pub fn first(&mut self) -> Result<(Gateway, Vec<String>), Vec<Problem>> {
-        let functions = self.functions(&self.config.clone());
+        let functions = self.scan(&self.config.clone(), None).functions;
         let unknown = unknown_functions(&self.config, &names(&functions));
         if !unknown.is_empty() {
             return Err(unknown);
@@ -196,9 +178,20 @@ impl Loader {
         Ok((gateway, problems))
     }
 
-    /// The folder's handlers as they are now, under `config`.
+    /// The folder's handlers as they are now, compiled, under `config`.
     pub fn functions(&mut self, config: &Config) -> BTreeMap<String, FunctionState> {
-        self.scan(config, None).functions
+        let functions = self.scan(config, None).functions;
+        self.sandbox.finish();
+        functions
+    }
+
+    /// Waits until everything is compiled.
+    ///
+    /// # Returns
+    /// What is wrong with handlers then.
+    pub fn finish(&mut self, gateway: &Gateway) -> Vec<String> {
+        self.sandbox.finish();
+        self.handler_problems(gateway)
     }
 
     /// Loads everything again and swaps in what is valid. True means: look
@@ -276,7 +269,7 @@ impl Loader {
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders = BTreeSet::new();
         let handlers = &self.config.server.handlers;
-        let mut files: Vec<PathBuf> = self.seen.keys().cloned().collect();
+        let mut files: Vec<PathBuf> = self.handlers.paths().cloned().collect();
         files.push(self.source.working_folder.join(&self.source.file));
         files.push(handlers.clone());
         files.extend(self.files.iter().cloned());
@@ -291,7 +284,8 @@ impl Loader {
         folders
     }
 
-    /// Every handler in the folder, compiled if it is new.
+    /// Every handler in the folder. What is new beside `current` is compiled;
+    /// without one it is begun.
     fn scan(&mut self, config: &Config, current: Option<&Gateway>) -> Scan {
         let mut functions = BTreeMap::new();
         let mut unsettled = false;
@@ -302,13 +296,13 @@ impl Loader {
             }
             Vec::new()
         });
-        self.seen.retain(|path, _| files.iter().any(|(_, file)| file == path));
-        for (name, path) in files {
-            let Some((outcome, settled)) = self.look(&path) else { continue };
+        for Look { name, outcome, settled } in
+            self.handlers.look(&self.sandbox, files, current.is_some())
+        {
             unsettled |= outcome.is_err() && !settled;
             let before = current.and_then(|gateway| gateway.functions.get(&name));
-            let state =
-                self.state(&name, config, outcome, before.and_then(FunctionState::function));
+            let before = before.and_then(|before| before.function().ok());
+            let state = self.state(&name, config, outcome, before);
             functions.insert(name, state);
         }
         Scan { functions, unsettled }
@@ -336,46 +330,7 @@ impl Loader {
             }
             _ => Arc::new(self.sandbox.function(name, LATEST, code, granted.clone())),
         };
-        FunctionState::Ready { function, stale }
-    }
-
-    /// The code of a file, and whether the file has been this way for a while.
-    fn look(&mut self, path: &Path) -> Option<(Result<Arc<Code>, String>, bool)> {
-        // Gone between the listing and now: as if it had not been listed.
-        let fingerprint = fingerprint(path).ok()?;
-        if let Some(seen) = self.seen.get_mut(path)
-            && seen.fingerprint == fingerprint
-        {
-            seen.settled = true;
-            return Some((seen.outcome.clone(), true));
-        }
-        let outcome = self.compile(path, fingerprint.len);
-        let seen = Seen { fingerprint, outcome: outcome.clone(), settled: false };
-        self.seen.insert(path.to_owned(), seen);
-        Some((outcome, false))
-    }
-
-    fn compile(&self, path: &Path, len: u64) -> Result<Arc<Code>, String> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        if len > HANDLER_BYTES_MAX {
-            return Err(format!(
-                "{name}: {len} bytes, more than the {HANDLER_BYTES_MAX} that a handler may have"
-            ));
-        }
-        let mut bytes = Vec::new();
-        fs::File::open(path)
-            .and_then(|file| file.take(HANDLER_BYTES_MAX).read_to_end(&mut bytes))
-            .map_err(|error| format!("{name}: {error}"))?;
-        // A touched file is not a changed one.
-        let digest = crate::sandbox::digest(&bytes);
-        let same = self
-            .seen
-            .values()
-            .find_map(|seen| seen.outcome.as_ref().ok().filter(|code| code.sha256 == digest));
-        if let Some(code) = same {
-            return Ok(Arc::clone(code));
-        }
-        self.sandbox.load(&bytes).map(Arc::new).map_err(|error| format!("{name}: {error}"))
+        FunctionState::Loaded { function, stale }
     }
 
     fn handler_problems(&self, gateway: &Gateway) -> Vec<String> {
@@ -385,9 +340,9 @@ impl Loader {
             .values()
             .filter_map(|state| {
                 let problem = state.problem()?;
-                let serving = match state {
-                    FunctionState::Ready { .. } => "; the version before keeps serving",
-                    FunctionState::Failed { .. } => "",
+                let serving = match state.function() {
+                    Ok(_) => "; the version before keeps serving",
+                    Err(_) => "",
                 };
                 Some(format!("{folder}/{problem}{serving}"))
             })
@@ -405,39 +360,6 @@ impl Loader {
         self.reported = problems.iter().cloned().collect();
         shared.problems.store(Arc::new(problems));
     }
-}
-
-/// `NAME.wasm` files, sorted by name. Hidden files are nobody's handlers:
-/// editors and copying programs write them.
-fn handler_files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { continue };
-        let Some(name) = stem.to_str() else { continue };
-        if extension == "wasm" && !name.starts_with('.') && path.is_file() {
-            files.push((name.to_owned(), path));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-#[cfg(unix)]
-fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = fs::metadata(path)?;
-    Ok(Fingerprint {
-        len: metadata.len(),
-        modified: metadata.modified().ok(),
-        inode: metadata.ino(),
-    })
-}
-
-#[cfg(not(unix))]
-fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
-    let metadata = fs::metadata(path)?;
-    Ok(Fingerprint { len: metadata.len(), modified: metadata.modified().ok(), inode: 0 })
 }
 
 /// The names of the functions that have a file.
@@ -530,7 +452,8 @@ fn changes(current: &Gateway, new: &Gateway) -> Vec<String> {
     }
     for (name, state) in &new.functions {
         let before = current.functions.get(name);
-        match (before.and_then(FunctionState::function), state.function()) {
+        let own = before.and_then(|before| before.function().ok());
+        match (own, state.function().ok()) {
             (None, Some(_)) => changes.push(format!("{name} added")),
             (Some(old), Some(new)) if old.code.sha256 != new.code.sha256 => {
                 changes.push(format!("{name} changed"));

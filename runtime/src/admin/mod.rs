@@ -218,16 +218,21 @@ fn health(shared: &Shared) -> Value {
         .iter()
         .map(|(name, state)| {
             let mut entry = match state {
-                FunctionState::Ready { function, stale } => json!({
+                FunctionState::Loaded { function, .. } => json!({
                     "name": name,
-                    "state": if stale.is_some() { "stale" } else { "active" },
+                    "state": match (state.problem(), state.function()) {
+                        (_, Err(_)) => "failed",
+                        (Some(_), _) => "stale",
+                        (None, _) if !function.code.is_settled() => "pending",
+                        (None, _) => "active",
+                    },
                     "sha256": crate::sandbox::hex(&function.code.sha256),
                     "bytes": function.code.size,
                 }),
                 FunctionState::Failed { .. } => json!({ "name": name, "state": "failed" }),
             };
             if let Some(problem) = state.problem() {
-                entry["problem"] = problem.into();
+                entry["problem"] = problem.into_owned().into();
             }
             entry
         })

@@ -38,7 +38,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     problems.extend(unknown_functions(&config, &names(&functions)));
     for state in functions.values() {
         if let Some(problem) = state.problem() {
-            problems.push(whole(handlers.clone(), problem.to_owned()));
+            problems.push(whole(handlers.clone(), problem.into_owned()));
         }
     }
     if !problems.is_empty() {

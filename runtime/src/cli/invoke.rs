@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use uuid::Uuid;
 
-use super::{ConfigArguments, Failure, Loaded, load, runtime, text_or_file};
+use super::{ConfigArguments, Failure, Loaded, begin, runtime, text_or_file};
 use crate::{
     config::FunctionReference,
-    gateway::{FunctionState, Gateway},
+    gateway::Gateway,
     lambda::{Event, Resolved},
     sandbox::{CallContext, Invocation},
 };
@@ -44,28 +44,29 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let event = String::from_utf8(payload).context("the payload is not UTF-8")?;
     serde_json::from_str::<serde::de::IgnoredAny>(&event).context("the payload is not JSON")?;
 
-    let Loaded { gateway, .. } = load(arguments.config.source(None)?)?;
+    let Loaded { gateway, .. } = begin(arguments.config.source(None)?)?;
     let reference = FunctionReference::parse(&arguments.function).map_err(|hint| {
         anyhow::anyhow!("{:?} is no function (hint: {hint})", arguments.function)
     })?;
-    let name = &reference.name;
-    match gateway.functions.get(name) {
-        Some(FunctionState::Failed { reason }) if reference.qualifier.is_none() => {
+    let name = reference.name.clone();
+    let Some(state) = gateway.functions.get(&name) else {
+        let folder = gateway.config.server.handlers.display();
+        let names: Vec<&str> = gateway.functions.keys().map(String::as_str).collect();
+        return Err(anyhow::anyhow!(
+            "there is no function {name:?} in {folder} (hint: there are {})",
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        )
+        .into());
+    };
+    runtime()?.block_on(async {
+        // Of all that is being compiled, this is needed.
+        if let Ok(resolved) = gateway.function(&reference) {
+            resolved.function.code.settled().await;
+        }
+        if let (None, Err(reason)) = (&reference.qualifier, state.function()) {
             return Err(anyhow::anyhow!("the function {name:?} cannot be loaded: {reason}").into());
         }
-        Some(_) => {}
-        None => {
-            let folder = gateway.config.server.handlers.display();
-            let names: Vec<&str> = gateway.functions.keys().map(String::as_str).collect();
-            return Err(anyhow::anyhow!(
-                "there is no function {name:?} in {folder} (hint: there are {})",
-                if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-            )
-            .into());
-        }
-    }
-    let resolved = gateway.function(&reference)?;
-    runtime()?.block_on(async {
+        let resolved = gateway.function(&reference)?;
         let outcome = match arguments.invocation {
             InvocationType::DryRun => Ok(()),
             InvocationType::Event => queue(&gateway, reference, event).await,

@@ -258,8 +258,16 @@ struct Loaded {
     loader: Loader,
 }
 
-/// Everything that comes before listening.
+/// Everything that a single command needs.
 fn load(source: Source) -> Result<Loaded, Failure> {
+    let mut loaded = begin(source)?;
+    loaded.problems = loaded.loader.finish(&loaded.gateway);
+    Ok(loaded)
+}
+
+/// Everything that comes before listening: code that is not in the cache is
+/// being compiled then.
+fn begin(source: Source) -> Result<Loaded, Failure> {
     let config = source.load().map_err(|invalid| Failure::Problems(invalid.problems))?;
     let services = Arc::new(Services::open(&config.server.data)?);
     services.create_tables(&config.tables)?;

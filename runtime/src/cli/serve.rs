@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{ConfigArguments, Failure, Loaded, load, runtime};
+use super::{ConfigArguments, Failure, Loaded, begin, runtime};
 use crate::{
     admin,
     gateway::Gateway,
@@ -20,7 +20,7 @@ use crate::{
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     // Whatever is wrong is found before anything listens.
-    let Loaded { gateway, problems, loader } = load(arguments.source(None)?)?;
+    let Loaded { gateway, problems, loader } = begin(arguments.source(None)?)?;
     for warning in &gateway.config.warnings {
         tracing::warn!("{warning}");
     }

@@ -43,9 +43,23 @@ impl Url {
     }
 }
 
-/// Those that were called, by their ids.
-#[derive(Default)]
-pub struct Urls(Mutex<BTreeMap<String, Arc<Gateway>>>);
+/// Function URLs by their ids: those that are configured, and the gateways of
+/// those that were called.
+pub struct Urls {
+    configured: BTreeMap<String, FunctionReference>,
+    called: Mutex<BTreeMap<String, Arc<Gateway>>>,
+}
+
+impl Urls {
+    /// Those that are configured; none was called yet.
+    pub fn new(config: &Config) -> Self {
+        let names = config.function_urls.keys();
+        let references =
+            names.map(|name| FunctionReference { name: name.clone(), qualifier: None });
+        let configured = references.map(|reference| (url_id(&reference), reference)).collect();
+        Self { configured, called: Mutex::default() }
+    }
+}
 
 impl Gateway {
     /// The gateway of the function URL with this id.
@@ -53,10 +67,10 @@ impl Gateway {
         let known = self.urls().get(id).map(Arc::clone);
         let function = match known.as_ref().and_then(|own| own.url.as_ref()) {
             Some(url) => url.function.clone(),
-            None => {
-                let mut urls = self.lambda.urls(&self.config).into_iter();
-                urls.find(|(function, _)| url_id(function) == id)?.0
-            }
+            None => match self.urls.configured.get(id) {
+                Some(function) => function.clone(),
+                None => self.lambda.made_url(id)?,
+            },
         };
         self.functions.get(&function.name)?;
         // As it is now: the API changes it while the snapshot stays.
@@ -71,7 +85,7 @@ impl Gateway {
     }
 
     fn urls(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Self>>> {
-        self.urls.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.urls.called.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of_url(&self, id: &str, url: Url) -> Self {

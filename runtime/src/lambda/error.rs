@@ -156,10 +156,11 @@ impl LambdaError {
 
     /// What a caller is told where an invocation did not begin; none where it
     /// ran and failed.
-    pub fn of_invocation(error: &InvokeError) -> Option<Self> {
+    pub fn of_invocation(function: &str, error: &InvokeError) -> Option<Self> {
         let kind = match error {
             InvokeError::Throttled(_) => Some(ErrorKind::ReservedConcurrency),
             InvokeError::PayloadTooLarge { .. } => Some(ErrorKind::RequestTooLarge),
+            InvokeError::Unusable(reason) => return Some(Self::unusable(function, reason)),
             _ => None,
         };
         kind.map(|kind| Self::new(kind, error.message("")))

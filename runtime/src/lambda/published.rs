@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::{moment, settings::EventConfig, url::FunctionUrl};
 use crate::{
     config::FunctionConfig,
-    sandbox::{self, Code, Function, Sandbox},
+    sandbox::{self, Code, CodeFile, Function, Sandbox},
 };
 
 /// All functions' versions, aliases and settings, by the functions' names.
@@ -95,9 +95,17 @@ impl Version {
         }
     }
 
-    /// Why it cannot be invoked.
+    /// Why it cannot be invoked, as far as that is known by now.
     pub fn problem(&self) -> Option<&str> {
-        self.code.as_ref().err().map(String::as_str)
+        match &self.code {
+            Ok(code) => code.problem(),
+            Err(reason) => Some(reason),
+        }
+    }
+
+    /// Whether its code is still being compiled.
+    pub fn is_pending(&self) -> bool {
+        self.code.as_ref().is_ok_and(|code| !code.is_settled())
     }
 
     /// The version as a function that has what is configured now: what a
@@ -111,6 +119,9 @@ impl Version {
         name: &str,
         config: &FunctionConfig,
     ) -> Result<Arc<Function>, String> {
+        if let Some(problem) = self.problem() {
+            return Err(problem.to_owned());
+        }
         if let Some(function) = &*self.function.load()
             && *function.config == *config
         {
@@ -187,7 +198,7 @@ impl Archive {
     pub fn get(&self, sha256: &[u8; 32]) -> io::Result<Vec<u8>> {
         let wasm = fs::read(self.path(sha256))?;
         if sandbox::digest(&wasm) != *sha256 {
-            return Err(io::Error::other("its content is not what its name says"));
+            return Err(io::Error::other(CHANGED));
         }
         Ok(wasm)
     }
@@ -202,13 +213,32 @@ impl Archive {
         }
     }
 
-    fn load(&self, sandbox: &Sandbox, sha256: &[u8; 32]) -> Result<Arc<Code>, String> {
-        let path = self.path(sha256);
-        let failed = |error: String| format!("{}: {error}", path.display());
-        let wasm = self.get(sha256).map_err(|error| failed(error.to_string()))?;
-        sandbox.load(&wasm).map(Arc::new).map_err(|error| failed(error.to_string()))
+    /// The code of versions with these digests, each with what progress calls it.
+    fn load(&self, sandbox: &Sandbox, versions: &BTreeMap<[u8; 32], String>) -> Codes {
+        let file = |(sha256, name): (&[u8; 32], &String)| CodeFile {
+            name: name.clone(),
+            path: self.path(sha256),
+            is_reported: false,
+        };
+        let files: Vec<CodeFile> = versions.iter().map(file).collect();
+        let mut codes = Codes::new();
+        for ((sha256, file), code) in versions.keys().zip(&files).zip(sandbox.code(&files)) {
+            let code = match code {
+                Ok(code) if code.sha256 != *sha256 => Err(CHANGED.to_owned()),
+                code => code,
+            };
+            let code = code.map_err(|error| format!("{}: {error}", file.path.display()));
+            codes.insert(*sha256, code);
+        }
+        codes
     }
 }
+
+/// Code by its digest, or why there is none.
+type Codes = BTreeMap<[u8; 32], Result<Arc<Code>, String>>;
+
+/// What is wrong with a copy that was damaged.
+const CHANGED: &str = "its content is not what its name says";
 
 /// Everything as the disk has it.
 pub fn load(
@@ -217,29 +247,7 @@ pub fn load(
     sandbox: &Sandbox,
 ) -> rusqlite::Result<Published> {
     let mut published = Published::new();
-    let mut codes: BTreeMap<[u8; 32], Result<Arc<Code>, String>> = BTreeMap::new();
-    let mut statement = connection.prepare(
-        "SELECT function, number, sha256, size, description, published_ms, revision FROM version",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let function: String = row.get(0)?;
-        let number: i64 = row.get(1)?;
-        let sha256: [u8; 32] = row.get(2)?;
-        let size: i64 = row.get(3)?;
-        let code = codes.entry(sha256).or_insert_with(|| archive.load(sandbox, &sha256));
-        if let Err(error) = code {
-            tracing::error!("version {number} of {function} cannot be invoked: {error}");
-        }
-        let number = u64::try_from(number).unwrap_or_default();
-        let size = usize::try_from(size).unwrap_or_default();
-        let version = Version {
-            published: moment::of_ms(row.get(5)?),
-            revision: row.get(6)?,
-            ..Version::new(number, sha256, size, row.get(4)?, code.clone())
-        };
-        published.entry(function).or_default().versions.insert(number, Arc::new(version));
-    }
+    load_versions(connection, archive, sandbox, &mut published)?;
     let mut statement = connection.prepare("SELECT function, last FROM version_number")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -260,6 +268,46 @@ pub fn load(
         published.entry(function).or_default().urls.insert(qualifier, url);
     }
     Ok(published)
+}
+
+fn load_versions(
+    connection: &Connection,
+    archive: &Archive,
+    sandbox: &Sandbox,
+    published: &mut Published,
+) -> rusqlite::Result<()> {
+    let columns = "function, number, sha256, size, description, published_ms, revision";
+    let mut names: BTreeMap<[u8; 32], String> = BTreeMap::new();
+    let mut versions = Vec::new();
+    let mut statement = connection.prepare(&format!("SELECT {columns} FROM version"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let function: String = row.get(0)?;
+        let (number, size): (i64, i64) = (row.get(1)?, row.get(3)?);
+        let sha256: [u8; 32] = row.get(2)?;
+        names.entry(sha256).or_insert_with(|| format!("version {number} of {function}"));
+        let number = u64::try_from(number).unwrap_or_default();
+        let size = usize::try_from(size).unwrap_or_default();
+        let version = Version {
+            published: moment::of_ms(row.get(5)?),
+            revision: row.get(6)?,
+            // Until all of them are known.
+            ..Version::new(number, sha256, size, row.get(4)?, Err(String::new()))
+        };
+        versions.push((function, version));
+    }
+    let codes = archive.load(sandbox, &names);
+    for (function, mut version) in versions {
+        if let Some(code) = codes.get(&version.sha256) {
+            version.code.clone_from(code);
+        }
+        let number = version.number;
+        if let Err(error) = &version.code {
+            tracing::error!("version {number} of {function} cannot be invoked: {error}");
+        }
+        published.entry(function).or_default().versions.insert(number, Arc::new(version));
+    }
+    Ok(())
 }
 
 fn load_aliases(connection: &Connection, published: &mut Published) -> rusqlite::Result<()> {

@@ -2,12 +2,14 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/urls-configuration.html>
 
+use std::collections::BTreeMap;
+
 use http::HeaderValue;
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::{Edit, ErrorKind, Lambda, LambdaError, moment};
+use super::{Edit, ErrorKind, Lambda, LambdaError, Published, moment};
 use crate::{
     config::{
         Config, CorsConfig, CorsMethod, FunctionReference, FunctionUrlConfig, InvokeMode, UrlAuth,
@@ -44,7 +46,24 @@ pub fn url_id(reference: &FunctionReference) -> String {
     short_id::<ID_CHARS>(&format!("{}:{}", reference.name, reference.version()))
 }
 
+/// Whose each URL is, by its id, so that nobody has to make ids of all names to
+/// find one.
+pub fn ids(published: &Published) -> BTreeMap<String, FunctionReference> {
+    let references = published.iter().flat_map(|(name, own)| {
+        own.urls.keys().map(|qualifier| {
+            let qualifier = Some(qualifier.clone()).filter(|own| own != LATEST);
+            FunctionReference { name: name.clone(), qualifier }
+        })
+    });
+    references.map(|reference| (url_id(&reference), reference)).collect()
+}
+
 impl Lambda {
+    /// Whose URL an id is, of those that the API has made.
+    pub fn made_url(&self, id: &str) -> Option<FunctionReference> {
+        self.url_ids.load().get(id).cloned()
+    }
+
     /// The URL of a function, or of one of its aliases.
     pub fn url(&self, config: &Config, reference: &FunctionReference) -> Option<FunctionUrl> {
         let published = self.published.load();

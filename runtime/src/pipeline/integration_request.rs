@@ -15,7 +15,7 @@ use crate::{
     config::{
         FunctionName, FunctionReference, LoggingLevel, MappedConfig, MappedTarget, Passthrough,
     },
-    gateway::{FunctionState, Gateway, Target},
+    gateway::{Gateway, Target},
     integration::{AnswerBody, IntegrationRequest},
     lambda::Resolved,
     mapping::{RequestOverride, Variables},
@@ -125,19 +125,15 @@ pub fn function(
     // A stage variable's value may be anything.
     let reference = FunctionReference::parse(&name)
         .map_err(|hint| failed(format!("has no such name: {hint}")))?;
-    match gateway.functions.get(&reference.name) {
-        Some(FunctionState::Failed { reason }) if reference.qualifier.is_none() => {
-            Err(failed(format!("is not loaded: {reason}")))
-        }
-        Some(_) => {
-            let resolved = gateway.function(&reference);
-            resolved.map_err(|error| error.reason.unwrap_or_else(|| failed(error.message)))
-        }
-        None => {
-            let folder = gateway.config.server.handlers.display();
-            Err(failed(format!("has no file {}.wasm in {folder}", reference.name)))
-        }
+    let Some(state) = gateway.functions.get(&reference.name) else {
+        let folder = gateway.config.server.handlers.display();
+        return Err(failed(format!("has no file {}.wasm in {folder}", reference.name)));
+    };
+    if let (None, Err(reason)) = (&reference.qualifier, state.function()) {
+        return Err(failed(format!("is not loaded: {reason}")));
     }
+    let resolved = gateway.function(&reference);
+    resolved.map_err(|error| error.reason.unwrap_or_else(|| failed(error.message)))
 }
 
 /// The request's body through the template for its content type.

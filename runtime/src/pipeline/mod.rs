@@ -118,6 +118,8 @@ pub struct Matched<'g> {
     // That of a route to a function, once it was looked for: what is decided by
     // its kind holds for the version that runs.
     function: OnceLock<Result<Resolved, String>>,
+    // How long its code was waited for, of the time that the integration has.
+    waited: Duration,
 }
 
 /// What is known of a request before anything is read: its ids and times, and
@@ -325,7 +327,7 @@ where
     B::Error: std::error::Error,
 {
     let About { gateway, connection, exchange, .. } = *about;
-    let matched = Matched::find(gateway, parts, exchange)?;
+    let mut matched = Matched::find(gateway, parts, exchange)?;
     course.route = Some(matched.route);
     // Of those who sign, both policies are asked once it is known who they are.
     if !matched.route.is_signed() {
@@ -333,6 +335,7 @@ where
     }
     trace.matched(&matched, &exchange.stage);
     usage_plan::admit(about, matched.route, trace).await?;
+    matched.wait_for_code(gateway, &exchange.stage).await?;
     // What is looked at, or kept, is read.
     let cache = cached::of(matched.route, exchange.stage.name, &parts.method);
     let passes = function_request::passes(gateway, &exchange.stage, &matched);
@@ -403,7 +406,7 @@ async fn integrate(
     let integration_request = integration_request::build(request, trace)?;
     trace.integration_request(&integration_request, request);
     let called = Instant::now();
-    let answer = integration::call(integration_request, request.matched.route.timeout).await;
+    let answer = integration::call(integration_request, request.matched.time_left()).await;
     let latency = called.elapsed();
     let integration = course.integration.insert(Integrated::of(&answer, latency, request));
     let answer = integration_response::Answered::of(answer, request)?;
@@ -436,7 +439,7 @@ fn recorded<'g>(
 
 impl<'g> Matched<'g> {
     fn new(route: &'g Route, parameters: Vec<(String, String)>) -> Self {
-        Self { route, parameters, function: OnceLock::new() }
+        Self { route, parameters, function: OnceLock::new(), waited: Duration::ZERO }
     }
 
     /// The function that its target's name means, the same for all who ask.
@@ -449,6 +452,31 @@ impl<'g> Matched<'g> {
         let found =
             self.function.get_or_init(|| integration_request::function(gateway, stage, name));
         found.as_ref().map_err(String::as_str)
+    }
+
+    /// Waits where the code of the target is still being compiled, which tells
+    /// how the body is read: no longer than the integration may take.
+    async fn wait_for_code(
+        &mut self,
+        gateway: &Gateway,
+        stage: &Stage<'_>,
+    ) -> Result<(), GatewayError> {
+        let Target::Function { name, .. } = &self.route.target else { return Ok(()) };
+        let limit = self.route.timeout;
+        let code = match self.function(gateway, stage, name) {
+            Ok(resolved) if !resolved.function.code.is_settled() => &resolved.function.code,
+            _ => return Ok(()),
+        };
+        let begun = Instant::now();
+        let settled = tokio::time::timeout(limit, code.settled()).await;
+        settled.map_err(|_| GatewayError::IntegrationTimeout(limit))?;
+        self.waited = begun.elapsed();
+        Ok(())
+    }
+
+    /// How long the integration may still take.
+    fn time_left(&self) -> Duration {
+        self.route.timeout.saturating_sub(self.waited)
     }
 
     fn find(

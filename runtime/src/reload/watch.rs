@@ -12,10 +12,10 @@ use std::{
 
 use notify::{Config, Event, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Loader, Shared};
+use super::{Loader, Shared, files::fingerprint};
 
 /// A burst of events is over when none came for this long.
-const QUIET: Duration = Duration::from_millis(30);
+const QUIET: Duration = Duration::from_millis(10);
 
 /// A burst that does not end is acted upon after this long.
 const BURST_MAX: Duration = Duration::from_millis(1000);
@@ -35,22 +35,31 @@ pub fn start(loader: Loader, shared: &Arc<Shared>) -> std::io::Result<()> {
     let shared = Arc::downgrade(shared);
     // One waiting wake-up stands for any number of events.
     let (waker, woken) = sync_channel(1);
-    std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
-        if let Some(follower) = Follower::new(waker) {
-            run(loader, &shared, &woken, follower);
-        }
-    })?;
+    // What was being compiled when the gateway began to serve is told of as a
+    // changed file is.
+    loader.sandbox.tell_failures(waker.clone());
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || run(loader, &shared, &woken, Follower::new(waker)))?;
     Ok(())
 }
 
-fn run(mut loader: Loader, shared: &Weak<Shared>, woken: &Receiver<()>, mut follower: Follower) {
-    follower.follow(&loader.folders());
+fn run(
+    mut loader: Loader,
+    shared: &Weak<Shared>,
+    woken: &Receiver<()>,
+    mut follower: Option<Follower>,
+) {
+    let mut follow = |loader: &Loader| {
+        follower.as_mut().is_some_and(|follower| follower.follow(&loader.folders()))
+    };
+    follow(&loader);
     // At first for what changed between the first load and the first watch.
     let mut again = true;
     while let Some(shared) = shared.upgrade() {
         again = again && loader.reload(&shared);
         // A folder that was not watched while it was read is read once more.
-        if follower.follow(&loader.folders()) {
+        if follow(&loader) {
             again = true;
             continue;
         }
@@ -116,7 +125,7 @@ impl Follower {
 
     /// Watches exactly `folders`, as far as they exist; true where one is new.
     fn follow(&mut self, folders: &BTreeSet<PathBuf>) -> bool {
-        let inode = |folder: &Path| super::fingerprint(folder).ok().map(|print| print.inode);
+        let inode = |folder: &Path| fingerprint(folder).ok().map(|print| print.inode);
         let gone = |folder: &PathBuf, known: u64| {
             !folders.contains(folder) || inode(folder) != Some(known)
         };

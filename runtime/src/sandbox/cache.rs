@@ -1,14 +1,18 @@
 //! Compiled code on disk, so that a restart compiles nothing.
 //!
 //! An entry's name says which content it was made of and by which engine with
-//! which settings; its header repeats that and holds a digest of the rest.
+//! which settings; its trailer repeats that and holds a digest of the rest.
 //! What does not fit in every point is compiled again and replaced. Entries
 //! are machine code that will be run, so the folder is private to the user
 //! and an entry that somebody else owns or may write to is not taken.
+//!
+//! Code is mapped, not copied: of a hundred handlers only what runs is in
+//! memory. So an entry never changes where it lies. It is read-only, and a new
+//! one takes its place as another file.
 
 use std::{
     fs, io,
-    io::Write as _,
+    io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -16,12 +20,15 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// What an entry begins with; it changes with what is made of a file before it
+/// What a trailer begins with; it changes with what is made of a file before it
 /// is compiled.
-const MAGIC: &[u8; 8] = b"mayfly2\n";
+const MAGIC: &[u8; 8] = b"mayfly3\n";
 
-/// Magic, key and digest.
-const HEADER_BYTES: usize = MAGIC.len() + 32 + 32;
+/// Magic, key and digest. They come last, since code has to begin on a page.
+const TRAILER_BYTES: usize = MAGIC.len() + 32 + 32;
+
+/// How much of an entry is read at once to be digested, in bytes.
+const READ_BYTES: usize = 256 * 1024;
 
 /// What the folder may hold; beyond it, the entries used longest ago go first.
 const CACHE_BYTES_MAX: u64 = 2 << 30;
@@ -49,24 +56,19 @@ impl CodeCache {
     /// that can be trusted.
     pub fn get(&self, engine: &Engine, content: &[u8; 32]) -> Option<Component> {
         let path = self.path(content);
-        let bytes = match read_private(&path) {
-            Ok(bytes) => bytes,
+        match open_private(&path).and_then(|file| self.is_whole(file, content)) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(path = %path.display(), "a damaged cache entry is compiled again");
+                return None;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a cache entry was not taken");
                 return None;
             }
-        };
-        let Some(code) = self.payload(&bytes, content) else {
-            tracing::warn!(path = %path.display(), "a damaged cache entry is compiled again");
-            return None;
-        };
-        // Not fatal: the time only decides what is pruned first.
-        let _ = fs::File::options()
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
-        match deserialize(engine, code) {
+        }
+        match map(engine, &path) {
             Ok(component) => Some(component),
             Err(error) => {
                 tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a foreign cache entry is compiled again");
@@ -75,27 +77,49 @@ impl CodeCache {
         }
     }
 
-    /// Writes an entry. A failure costs a compilation later, nothing else.
-    pub fn put(&self, content: &[u8; 32], component: &Component) {
+    /// Writes an entry, and gives the code as it is there: what the compiler
+    /// had made of it in memory is not needed any more. A failure costs a
+    /// compilation later, nothing else.
+    pub fn put(&self, engine: &Engine, content: &[u8; 32], component: Component) -> Component {
         let path = self.path(content);
         let written = component.serialize().map_err(io::Error::other).and_then(|code| {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            file.write_all(MAGIC)?;
-            file.write_all(&self.key(content))?;
-            file.write_all(&digest_of_bytes(&code))?;
             file.write_all(&code)?;
+            file.write_all(&self.trailer(content, digest_of_bytes(&code)))?;
+            make_read_only(file.as_file())?;
             file.persist(&path)?;
             Ok(())
         });
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached");
+            return component;
         }
+        map(engine, &path).unwrap_or(component)
     }
 
-    fn payload<'b>(&self, bytes: &'b [u8], content: &[u8; 32]) -> Option<&'b [u8]> {
-        let (header, code) = bytes.split_at_checked(HEADER_BYTES)?;
-        let expected = [MAGIC.as_slice(), &self.key(content), &digest_of_bytes(code)].concat();
-        (header == expected).then_some(code)
+    /// Whether an entry ends as it should; from now on it is one that was used.
+    fn is_whole(&self, mut file: fs::File, content: &[u8; 32]) -> io::Result<bool> {
+        let Some(code_bytes) = file.metadata()?.len().checked_sub(TRAILER_BYTES as u64) else {
+            return Ok(false);
+        };
+        let mut trailer = [0; TRAILER_BYTES];
+        file.seek(SeekFrom::Start(code_bytes))?;
+        file.read_exact(&mut trailer)?;
+        file.rewind()?;
+        let mut hash = Sha256::new();
+        io::copy(&mut BufReader::with_capacity(READ_BYTES, (&file).take(code_bytes)), &mut hash)?;
+        // Not fatal: the time only decides what is pruned first.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(trailer == self.trailer(content, hash.finalize().into()))
+    }
+
+    fn trailer(&self, content: &[u8; 32], code: [u8; 32]) -> [u8; TRAILER_BYTES] {
+        let mut trailer = [0; TRAILER_BYTES];
+        let (magic, digests) = trailer.split_at_mut(MAGIC.len());
+        magic.copy_from_slice(MAGIC);
+        digests[..32].copy_from_slice(&self.key(content));
+        digests[32..].copy_from_slice(&code);
+        trailer
     }
 
     fn key(&self, content: &[u8; 32]) -> [u8; 32] {
@@ -133,12 +157,14 @@ impl CodeCache {
 }
 
 #[allow(unsafe_code, reason = "wasmtime cannot itself tell code it made from code it did not")]
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` was written by `put` of a process of the same user: its
-    // digest fits, and the file is that user's, whom nobody else can write
-    // for. Engine version and settings are part of the entry's key, and
-    // wasmtime checks them once more.
-    unsafe { Component::deserialize(engine, code) }
+fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: what is at `path` was written by `put` of a process of the same
+    // user: its digest fits, or it was just written, and the file is that
+    // user's, whom nobody else can write for, in a folder that nobody else can
+    // change. It stays as it is: `put` replaces files and never writes to one
+    // that is there. Engine version and settings are part of the entry's key,
+    // and wasmtime checks them once more.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 #[cfg(unix)]
@@ -153,24 +179,35 @@ fn create_private(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 
+/// Opens an entry that is the user's own.
 #[cfg(unix)]
-fn read_private(path: &Path) -> io::Result<Vec<u8>> {
-    use std::{io::Read as _, os::unix::fs::MetadataExt as _};
-    let mut file = fs::File::open(path)?;
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = fs::File::open(path)?;
     let metadata = file.metadata()?;
     // Not the folder's owner: root may serve from the folder of a user.
     let own = rustix::process::geteuid().as_raw();
     if metadata.uid() != own || metadata.mode() & 0o022 != 0 {
         return Err(io::Error::other("it belongs to another user or can be written by others"));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(file)
 }
 
 #[cfg(not(unix))]
-fn read_private(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path)
+fn open_private(path: &Path) -> io::Result<fs::File> {
+    fs::File::open(path)
+}
+
+/// What is mapped must not be written to by accident.
+#[cfg(unix)]
+fn make_read_only(file: &fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(0o400))
+}
+
+#[cfg(not(unix))]
+fn make_read_only(_: &fs::File) -> io::Result<()> {
+    Ok(())
 }
 
 /// SHA-256.
@@ -210,9 +247,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let entry = folder.path().join("a.code");
         fs::write(&entry, "code").expect("written");
-        assert_eq!(read_private(&entry).expect("one's own"), b"code");
+        open_private(&entry).expect("one's own");
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).expect("permissions");
-        read_private(&entry).expect_err("anybody can write to it");
+        open_private(&entry).expect_err("anybody can write to it");
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o644)).expect("permissions");
         // Root can give it away, with its folder; others can try root's.
         let theirs = match rustix::process::geteuid().is_root() {
@@ -223,6 +260,6 @@ mod tests {
             }
             false => PathBuf::from("/etc/passwd"),
         };
-        read_private(&theirs).expect_err("somebody else's");
+        open_private(&theirs).expect_err("somebody else's");
     }
 }

@@ -26,6 +26,7 @@ impl Function {
     /// Runs a command to its end.
     pub(super) async fn command(
         &self,
+        guest: &Guest,
         invocation: Invocation,
         state: State,
     ) -> Result<String, InvokeError> {
@@ -36,8 +37,8 @@ impl Function {
             input: Bytes::from(invocation.event),
             output: output.clone(),
         };
-        let mut store = new_store(self.code.guest.engine(), state.with_stdio(stdio, variables));
-        let ended = run(&self.code.guest, &mut store).await;
+        let mut store = new_store(guest.engine(), state.with_stdio(stdio, variables));
+        let ended = run(guest, &mut store).await;
         let status = ended.or_else(|error| match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(status)) => Ok(*status),
             None => Err(failure(&mut store, &error, self.config.memory_mb)),

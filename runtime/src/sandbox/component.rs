@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use sha2::{Digest as _, Sha256};
+use wasmparser::{Parser, Payload};
 use wasmtime::component::{Component, InstancePre, types::ComponentItem};
 use wasmtime_wasi::{p2, p3};
 use wasmtime_wasi_http::{p2::bindings as http_p2, p3::bindings as http_p3};
@@ -16,15 +16,11 @@ use super::{
     initialisation,
 };
 
-/// Compiled code of one handler.
-pub struct Code {
-    /// SHA-256 of the `.wasm` file.
-    pub sha256: [u8; 32],
-    /// Size of the `.wasm` file, in bytes.
-    pub size: usize,
-    pub(super) guest: Guest,
+/// What is made of a file, for its sandboxes to start from.
+pub(super) struct Compiled {
+    pub guest: Guest,
     /// How many of the pools' places a sandbox of it takes.
-    pub(super) places: u32,
+    pub places: u32,
 }
 
 /// What a guest is called by. What exports several of these is the first of
@@ -55,7 +51,7 @@ impl Guest {
     }
 }
 
-impl Code {
+impl Compiled {
     /// Whether it takes HTTP requests as they come, not events.
     pub fn speaks_http(&self) -> bool {
         matches!(self.guest, Guest::HttpP2(_) | Guest::HttpP3(_))
@@ -100,30 +96,63 @@ enum Form {
     CoreModule,
 }
 
-/// Compiles a file, or takes its code from the cache, and finds out what it is.
-pub fn load(hosts: &Hosts, wasm: &[u8]) -> Result<Code, LoadError> {
+impl Form {
+    /// What a file's code is cached under: a component that an adapter was part
+    /// of changes with it.
+    fn key(self, sha256: &[u8; 32]) -> [u8; 32] {
+        match self {
+            Self::Component => *sha256,
+            Self::CoreModule => adapter::key(sha256),
+        }
+    }
+}
+
+/// Takes the code of a file with this digest from the cache, if it is there.
+pub(super) fn find(
+    hosts: &Hosts,
+    wasm: &[u8],
+    sha256: &[u8; 32],
+) -> Result<Option<Compiled>, LoadError> {
+    let key = recognise(wasm)?.key(sha256);
+    let kind = concurrency(wasm);
+    let mut host = hosts.get(kind)?;
+    let mut found = host.cache.get(&host.engine, &key);
+    // What a module is told by is only in its component.
+    if kind == Concurrency::Serial && found.as_ref().is_some_and(|own| is_async(&host.engine, own))
+    {
+        host = hosts.get(Concurrency::Async)?;
+        found = host.cache.get(&host.engine, &key);
+    }
+    found.map(|component| link(hosts, host, &component)).transpose()
+}
+
+/// Compiles a file with this digest, or takes its code from the cache.
+pub(super) fn load(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Result<Compiled, LoadError> {
     let form = recognise(wasm)?;
-    let sha256: [u8; 32] = Sha256::digest(wasm).into();
-    let serial = hosts.get(Concurrency::Serial)?;
-    let (host, component) = match compiled(hosts, serial, form, &sha256, wasm) {
-        Ok(component) if !is_async(&serial.engine, &component) => (serial, component),
+    let kind = concurrency(wasm);
+    let mut host = hosts.get(kind)?;
+    let mut component = compiled(hosts, host, form, sha256, wasm);
+    let needs_the_other = match &component {
+        Ok(component) => is_async(&host.engine, component),
         // The validator names the feature that is missing.
-        Err(LoadError::Invalid(reason)) if !reason.contains("async") => {
-            return Err(LoadError::Invalid(reason));
-        }
-        Ok(_) | Err(LoadError::Invalid(_)) => {
-            let host = hosts.get(Concurrency::Async)?;
-            (host, compiled(hosts, host, form, &sha256, wasm)?)
-        }
-        Err(error) => return Err(error),
+        Err(LoadError::Invalid(reason)) => reason.contains("async"),
+        Err(_) => false,
     };
+    if kind == Concurrency::Serial && needs_the_other {
+        host = hosts.get(Concurrency::Async)?;
+        component = compiled(hosts, host, form, sha256, wasm);
+    }
+    link(hosts, host, &component?)
+}
+
+/// Finds out what a component is, with all its imports looked up.
+fn link(hosts: &Hosts, host: &Host, component: &Component) -> Result<Compiled, LoadError> {
     let instance = host
         .linker
-        .instantiate_pre(&component)
-        .map_err(|error| LoadError::Import(unserved(&host.engine, &component, &error)))?;
-    let guest = guest(host, &component, instance)?;
-    let places = engine::places(&component, &hosts.pools);
-    Ok(Code { sha256, size: wasm.len(), guest, places })
+        .instantiate_pre(component)
+        .map_err(|error| LoadError::Import(unserved(&host.engine, component, &error)))?;
+    let guest = guest(host, component, instance)?;
+    Ok(Compiled { guest, places: engine::places(component, &hosts.pools) })
 }
 
 /// An engine with what its guests may import, and its cache of compiled code.
@@ -140,11 +169,7 @@ fn compiled(
     sha256: &[u8; 32],
     wasm: &[u8],
 ) -> Result<Component, LoadError> {
-    // A component that an adapter was part of changes with it.
-    let key = match form {
-        Form::Component => *sha256,
-        Form::CoreModule => adapter::key(sha256),
-    };
+    let key = form.key(sha256);
     if let Some(component) = host.cache.get(&host.engine, &key) {
         return Ok(component);
     }
@@ -160,8 +185,7 @@ fn compiled(
         false => bytes,
     };
     let component = Component::from_binary(&host.engine, &bytes).map_err(invalid)?;
-    host.cache.put(&key, &component);
-    Ok(component)
+    Ok(host.cache.put(&host.engine, &key, component))
 }
 
 fn recognise(wasm: &[u8]) -> Result<Form, LoadError> {
@@ -189,15 +213,47 @@ pub(super) fn invalid(error: wasmtime::Error) -> LoadError {
     })
 }
 
+/// The engine that a component is for, as far as its names tell.
+fn concurrency(component: &[u8]) -> Concurrency {
+    match names(component).into_iter().any(is_of_wasi_3) {
+        true => Concurrency::Async,
+        false => Concurrency::Serial,
+    }
+}
+
+/// What a component imports and exports itself, by name. What is none, or is
+/// damaged, is somebody else's problem.
+pub(super) fn names(component: &[u8]) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload {
+            Ok(Payload::Version { .. }) => depth += 1,
+            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+            Ok(Payload::ComponentImportSection(imports)) if depth == 1 => {
+                names.extend(imports.into_iter().filter_map(Result::ok).map(|own| own.name.name));
+            }
+            Ok(Payload::ComponentExportSection(exports)) if depth == 1 => {
+                names.extend(exports.into_iter().filter_map(Result::ok).map(|own| own.name.name));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    names
+}
+
 /// Whether it has to do with WASI 0.3, of which only one engine knows.
 pub(super) fn is_async(engine: &wasmtime::Engine, component: &Component) -> bool {
     let ty = component.component_type();
     let imports = ty.imports(engine).map(|(name, _)| name);
     let exports = ty.exports(engine).map(|(name, _)| name);
-    imports.chain(exports).any(|name| {
-        interface(name)
-            .is_some_and(|(name, version)| name.starts_with("wasi:") && version.starts_with("0.3."))
-    })
+    imports.chain(exports).any(is_of_wasi_3)
+}
+
+fn is_of_wasi_3(name: &str) -> bool {
+    interface(name)
+        .is_some_and(|(name, version)| name.starts_with("wasi:") && version.starts_with("0.3."))
 }
 
 /// `wasi:http/types@0.2.3` → `wasi:http/types` and `0.2.3`.

@@ -33,8 +33,12 @@ use wasmtime_wasi_http::{
 };
 
 use super::{
-    CallContext, Function, Invocation, InvokeError, component::Guest, host::State,
-    invoke::new_store, meter::Metered, proxy_event,
+    CallContext, Function, Invocation, InvokeError,
+    component::{Compiled, Guest},
+    host::State,
+    invoke::new_store,
+    meter::Metered,
+    proxy_event,
 };
 
 /// What the event's `requestContext` would say, as JSON.
@@ -119,9 +123,10 @@ impl Function {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error,
     {
+        let compiled = self.code.compiled().await?;
         let running = self.begin()?;
         // The pool is never closed.
-        let slot = Arc::clone(&self.pool).acquire_many_owned(self.code.places).await.ok();
+        let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();
         let HttpInvocation { request, context } = invocation;
         let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();
@@ -133,7 +138,7 @@ impl Function {
         let (head, mut answered) = oneshot::channel();
         let (ended, mut outcome) = oneshot::channel();
         let run = Run {
-            code: Arc::clone(&self.code),
+            compiled: Arc::clone(compiled),
             state: self.state(log, Arc::clone(metered.meter()), &context),
             memory_mb: self.config.memory_mb,
             timeout: self.config.timeout,
@@ -186,7 +191,7 @@ impl Function {
     /// # Errors
     /// [`InvokeError`], as far as it is known when the answer begins.
     pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Output, InvokeError> {
-        if !self.code.speaks_http() {
+        if !self.code.compiled().await?.speaks_http() {
             let output = self.invoke(invocation).await?;
             return Ok(Output { begin: output.into(), rest: None });
         }
@@ -236,7 +241,7 @@ impl Function {
 
 /// One run of a guest.
 struct Run {
-    code: Arc<super::Code>,
+    compiled: Arc<Compiled>,
     state: State,
     memory_mb: u32,
     timeout: Duration,
@@ -251,11 +256,11 @@ impl Run {
         head: oneshot::Sender<Head>,
         ended: oneshot::Sender<Result<(), InvokeError>>,
     ) {
-        let Self { code, state, memory_mb, timeout, metered, slot } = self;
+        let Self { compiled, state, memory_mb, timeout, metered, slot } = self;
         let meter = Arc::clone(metered.meter());
-        let mut store = new_store(code.guest.engine(), state);
+        let mut store = new_store(compiled.guest.engine(), state);
         let served = async {
-            match &code.guest {
+            match &compiled.guest {
                 Guest::HttpP2(pre) => serve_p2(pre, &mut store, request, head).await,
                 Guest::HttpP3(pre) => serve_p3(pre, &mut store, request, head).await,
                 _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),

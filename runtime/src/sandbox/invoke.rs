@@ -128,6 +128,9 @@ pub enum InvokeError {
     /// What a command printed is no answer.
     #[error("the command's standard output is no answer: {0}")]
     Output(String),
+    /// Its code turned out to be none that can be run.
+    #[error("its code cannot be run: {0}")]
+    Unusable(String),
     /// As many sandboxes of the function live as it reserved.
     #[error("reserved concurrency of {0} exceeded")]
     Throttled(u32),
@@ -189,7 +192,7 @@ impl InvokeError {
 impl InvokeError {
     /// Whether the function ran, or should have, and it is its own fault.
     pub fn is_of_function(&self) -> bool {
-        !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_))
+        !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_) | Self::Unusable(_))
     }
 
     /// The type of an error that is the runtime's, not the function's.
@@ -202,6 +205,7 @@ impl InvokeError {
                 Some("Runtime.MalformedResponse")
             }
             Self::Event(_) => Some("Runtime.InvalidEvent"),
+            Self::Unusable(_) => Some("Runtime.InvalidEntrypoint"),
             Self::Function(_)
             | Self::Timeout(_)
             | Self::PayloadTooLarge { .. }
@@ -231,15 +235,16 @@ impl Function {
     /// [`InvokeError`]; whatever it is, other invocations do not notice.
     pub async fn invoke(&self, invocation: Invocation) -> Result<String, InvokeError> {
         self.check_payload(&invocation)?;
-        if self.code.speaks_http() {
+        let compiled = self.code.compiled().await?;
+        if compiled.speaks_http() {
             return self.handle_event(invocation).await;
         }
         let running = self.begin()?;
-        let _slot = self.pool.acquire_many(self.code.places).await;
+        let _slot = self.pool.acquire_many(compiled.places).await;
         let log = self.log(&invocation.context);
         let metered = Metered::start(self, &invocation.context, log.clone(), running);
         let meter = Arc::clone(metered.meter());
-        let run = meter.measure(self.run(invocation, log, Arc::clone(&meter)));
+        let run = meter.measure(self.run(&compiled.guest, invocation, log, Arc::clone(&meter)));
         let outcome = tokio::time::timeout(self.config.timeout, run).await;
         let outcome = outcome
             .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
@@ -288,14 +293,15 @@ impl Function {
 
     async fn run(
         &self,
+        guest: &Guest,
         invocation: Invocation,
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Result<String, InvokeError> {
         let state = self.state(log, meter, &invocation.context);
-        match &self.code.guest {
+        match guest {
             Guest::Function(pre) => self.call(pre, invocation, state).await,
-            _ => self.command(invocation, state).await,
+            _ => self.command(guest, invocation, state).await,
         }
     }
 
@@ -305,7 +311,7 @@ impl Function {
         invocation: Invocation,
         state: State,
     ) -> Result<String, InvokeError> {
-        let mut store = new_store(self.code.guest.engine(), state);
+        let mut store = new_store(pre.engine(), state);
         let context = self.context(&invocation.context);
         let result = async {
             let instance = pre.instantiate_async(&mut store).await?;

@@ -3,13 +3,15 @@
 //!
 //! A capability has three times: what exists for all guests is put into the
 //! linker once ([`Sandbox::new`]); what a function asks for is checked when it
-//! is loaded ([`Sandbox::load`]); what an invocation is granted is prepared for
+//! is loaded ([`Sandbox::code`]); what an invocation is granted is prepared for
 //! its store alone ([`Function::invoke`]). Nothing outlives the store.
 
 mod account;
 mod adapter;
 mod cache;
+mod code;
 mod command;
+mod compiler;
 mod component;
 mod engine;
 mod host;
@@ -24,7 +26,7 @@ mod storage;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -39,8 +41,9 @@ use crate::{
 pub use account::{Account, Accounts, Usage};
 use cache::CodeCache;
 pub use cache::{digest_of_bytes as digest, hex};
-use component::Host;
-pub use component::{Code, LoadError};
+pub use code::{Code, CodeFile};
+use compiler::Compiler;
+use component::{Host, LoadError};
 use engine::Concurrency;
 pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, Output, REQUEST_CONTEXT};
 pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
@@ -71,7 +74,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// compiled code, connections to other servers and the bound on living
 /// sandboxes.
 pub struct Sandbox {
-    hosts: Hosts,
+    compiler: Arc<Compiler>,
     permits: Arc<Semaphore>,
     accounts: Accounts,
     services: Arc<Services>,
@@ -154,7 +157,7 @@ impl Sandbox {
             services: Arc::clone(&services),
         };
         Ok(Self {
-            hosts,
+            compiler: Arc::new(Compiler::new(Arc::new(hosts))),
             permits: Arc::new(Semaphore::new(pools.concurrency_max as usize)),
             accounts: Accounts::default(),
             services,
@@ -164,13 +167,29 @@ impl Sandbox {
         })
     }
 
-    /// Compiles `wasm`, or takes its code from the cache, and checks that it
-    /// is a function whose every import can be served.
+    /// The code of each file, in their order. What is in the cache is ready, the
+    /// rest is compiled from now on, and whether each is a function whose every
+    /// import can be served is known when it is.
     ///
     /// # Errors
-    /// [`LoadError`] says what the file is and what was expected.
-    pub fn load(&self, wasm: &[u8]) -> Result<Code, LoadError> {
-        component::load(&self.hosts, wasm)
+    /// For each that cannot be read or is no WebAssembly file: why.
+    pub fn code(&self, files: &[CodeFile]) -> Vec<Result<Arc<Code>, String>> {
+        self.compiler.begin(files)
+    }
+
+    /// Waits until each of them is compiled, or has turned out to be no function.
+    pub fn wait_for<'c>(&self, codes: impl Iterator<Item = &'c Arc<Code>>) {
+        self.compiler.wait_for(codes);
+    }
+
+    /// The same for all code.
+    pub fn finish(&self) {
+        self.compiler.finish();
+    }
+
+    /// Who is told from now on when code turns out to be no function.
+    pub fn tell_failures(&self, waker: SyncSender<()>) {
+        self.compiler.tell_failures(waker);
     }
 
     /// A function of loaded code, as one of its versions.

@@ -41,6 +41,7 @@ mod schedules;
 mod server;
 mod shared;
 mod stages;
+mod start;
 mod storage;
 mod streaming;
 mod tls;

@@ -21,6 +21,9 @@ const CODE_SIZE_MAX: u64 = 80_530_636_800;
 const UNZIPPED_SIZE_MAX: u64 = 262_144_000;
 const ZIPPED_SIZE_MAX: u64 = 52_428_800;
 
+/// The state of a function whose code is being compiled.
+const PENDING: &str = "Pending";
+
 /// What one version has of its own.
 struct Code<'c> {
     version: String,
@@ -116,7 +119,7 @@ impl Call {
         });
         let unreserved = concurrency.saturating_sub(reserved.fold(0, u32::saturating_add));
         let code: usize =
-            functions.filter_map(|state| state.function().map(|function| function.code.size)).sum();
+            functions.filter_map(|state| Some(state.function().ok()?.code.size)).sum();
         let body = json!({
             "AccountLimit": {
                 "TotalCodeSize": CODE_SIZE_MAX,
@@ -154,7 +157,7 @@ impl Call {
         qualifier: &str,
     ) -> Value {
         let problem = version.problem();
-        let state = |word| if problem.is_some() { ("Failed", problem) } else { (word, None) };
+        let failed = |word| if problem.is_some() { ("Failed", problem) } else { (word, None) };
         let code = Code {
             version: version.number.to_string(),
             sha256: Some(&version.sha256),
@@ -162,8 +165,11 @@ impl Call {
             description: &version.description,
             modified: version.published,
             revision: version.revision.clone(),
-            state: state("Active"),
-            last_update: state("Successful"),
+            state: match version.is_pending() {
+                true => (PENDING, Some("The function is being created.")),
+                false => failed("Active"),
+            },
+            last_update: failed("Successful"),
         };
         self.describe(name, Some(qualifier), code)
     }
@@ -171,8 +177,10 @@ impl Call {
     /// The configuration of `$LATEST`, which is the file as it runs.
     fn configuration_of(&self, name: &str, qualifier: Option<&str>) -> Value {
         let state = self.gateway.functions.get(name);
-        let function = state.and_then(FunctionState::function);
+        let function = state.and_then(|state| state.function().ok());
         let problem = state.and_then(FunctionState::problem);
+        let problem = problem.as_deref();
+        let is_pending = function.is_some_and(|function| !function.code.is_settled());
         let modified = fs::metadata(self.file(name)).and_then(|metadata| metadata.modified());
         let sha256 = function.map(|function| &function.code.sha256);
         let failed = |word| if problem.is_some() { ("Failed", problem) } else { (word, None) };
@@ -183,7 +191,11 @@ impl Call {
             description: "",
             modified: modified.map_or(OffsetDateTime::UNIX_EPOCH, OffsetDateTime::from),
             revision: sha256.map_or_else(String::new, revision),
-            state: if function.is_some() { ("Active", None) } else { failed("Active") },
+            state: match function {
+                Some(_) if is_pending => (PENDING, Some("The function is being created.")),
+                Some(_) => ("Active", None),
+                None => failed("Active"),
+            },
             last_update: failed("Successful"),
         };
         self.describe(name, qualifier, code)
@@ -217,7 +229,8 @@ impl Call {
         }
         if let Some(reason) = code.state.1 {
             description["StateReason"] = reason.into();
-            description["StateReasonCode"] = "InternalError".into();
+            let code = if code.state.0 == PENDING { "Creating" } else { "InternalError" };
+            description["StateReasonCode"] = code.into();
         }
         if let Some(reason) = code.last_update.1 {
             description["LastUpdateStatusReason"] = reason.into();

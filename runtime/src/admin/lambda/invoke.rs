@@ -110,7 +110,7 @@ impl Call {
         function: &Function,
         error: &InvokeError,
     ) -> Result<(), LambdaError> {
-        if let Some(refused) = LambdaError::of_invocation(error) {
+        if let Some(refused) = LambdaError::of_invocation(&function.name, error) {
             return Err(refused);
         }
         let (function, request_id) = (&function.name, &self.id);

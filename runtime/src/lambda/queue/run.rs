@@ -176,7 +176,9 @@ impl Lambda {
         let invocation = Invocation { event: event.payload.clone(), context };
         let attempt = match function.invoke(invocation).await {
             Ok(response) => Attempt { version: function.version.clone(), outcome: Ok(response) },
-            Err(InvokeError::Throttled(_)) => return deferred(event, age_max),
+            Err(InvokeError::Throttled(_) | InvokeError::Unusable(_)) => {
+                return deferred(event, age_max);
+            }
             Err(error) => {
                 let payload = error.payload(&event.request_id).to_string();
                 let failed = Event { failures: event.failures + 1, ..event.clone() };

@@ -1,0 +1,114 @@
+//! Code of a handler, which is there at once or when it has been compiled.
+
+use std::{
+    fs, io,
+    io::Read as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::sync::SetOnce;
+
+use super::{component::Compiled, invoke::InvokeError};
+
+/// The largest handler, in bytes: Lambda's limit for unpacked code.
+const CODE_BYTES_MAX: u64 = 250 * 1024 * 1024;
+
+/// Code of one handler.
+pub struct Code {
+    /// SHA-256 of the `.wasm` file.
+    pub sha256: [u8; 32],
+    /// Size of the `.wasm` file, in bytes.
+    pub size: usize,
+    compiled: SetOnce<Result<Arc<Compiled>, String>>,
+    // Somebody waits for it.
+    wanted: AtomicBool,
+}
+
+/// Where code comes from.
+#[derive(Debug, Clone)]
+pub struct CodeFile {
+    /// What progress calls it.
+    pub name: String,
+    /// The `.wasm` file.
+    pub path: PathBuf,
+    /// Whether who asks for it says itself that it is no function, and when.
+    pub is_reported: bool,
+}
+
+impl CodeFile {
+    /// Its bytes, as far as a handler may have so many.
+    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
+        let failed = |error: io::Error| error.to_string();
+        let file = fs::File::open(&self.path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        if len > CODE_BYTES_MAX {
+            return Err(format!(
+                "{len} bytes, more than the {CODE_BYTES_MAX} that a handler may have"
+            ));
+        }
+        // One read, where nobody is writing it.
+        let mut bytes = Vec::with_capacity(usize::try_from(len + 1).unwrap_or_default());
+        file.take(CODE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(bytes)
+    }
+}
+
+impl Code {
+    pub(super) fn new(sha256: [u8; 32], size: usize, compiled: Option<Compiled>) -> Self {
+        let compiled = SetOnce::new_with(compiled.map(|compiled| Ok(Arc::new(compiled))));
+        Self { sha256, size, compiled, wanted: AtomicBool::new(false) }
+    }
+
+    /// Whether it is known what has become of it.
+    pub fn is_settled(&self) -> bool {
+        self.compiled.initialized()
+    }
+
+    /// Why it cannot be run, as far as that is known by now.
+    pub fn problem(&self) -> Option<&str> {
+        self.compiled.get()?.as_ref().err().map(String::as_str)
+    }
+
+    /// Whether it takes HTTP requests as they come, not events; of what is still
+    /// being compiled nobody knows.
+    pub fn speaks_http(&self) -> bool {
+        self.compiled.get().and_then(|own| own.as_ref().ok()).is_some_and(|own| own.speaks_http())
+    }
+
+    /// Waits until it is settled. What is waited for is compiled before the rest.
+    pub async fn settled(&self) {
+        if !self.is_settled() {
+            self.want();
+            self.compiled.wait().await;
+        }
+    }
+
+    /// What was compiled, once it is.
+    pub(super) async fn compiled(&self) -> Result<&Arc<Compiled>, InvokeError> {
+        let outcome = match self.compiled.get() {
+            Some(outcome) => outcome,
+            None => {
+                self.want();
+                self.compiled.wait().await
+            }
+        };
+        outcome.as_ref().map_err(|reason| InvokeError::Unusable(reason.clone()))
+    }
+
+    pub(super) fn settle(&self, outcome: Result<Compiled, String>) {
+        // It is compiled once.
+        let _ = self.compiled.set(outcome.map(Arc::new));
+    }
+
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,270 @@
+//! Loads code on all cores: what the cache has is ready at once, the rest is
+//! compiled by threads that live as long as there is something to compile.
+
+use std::{
+    cmp::Reverse,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc::SyncSender},
+    thread,
+    time::Instant,
+};
+
+use super::{
+    Hosts,
+    cache::digest_of_bytes,
+    code::{Code, CodeFile},
+    component::{self, Compiled},
+};
+
+/// Files of this size, in bytes, have all cores, one after the other: alone on
+/// one, such a file would take longer than many others side by side.
+const LARGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Who compiles, and what there is to compile.
+pub struct Compiler {
+    hosts: Arc<Hosts>,
+    // At least two, so that a large file never holds up all others.
+    threads_max: usize,
+    /// The same bytes are the same code, for as long as somebody has it.
+    known: Mutex<HashMap<[u8; 32], Weak<Code>>>,
+    queue: Mutex<Queue>,
+    settled: Condvar,
+    failed: OnceLock<SyncSender<()>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Job>,
+    threads: usize,
+    running: usize,
+    large_runs: bool,
+    // Since there was nothing to do.
+    done: usize,
+    total: usize,
+}
+
+struct Job {
+    code: Arc<Code>,
+    file: CodeFile,
+}
+
+impl Job {
+    fn is_large(&self) -> bool {
+        self.code.size >= LARGE_BYTES
+    }
+}
+
+impl Compiler {
+    pub fn new(hosts: Arc<Hosts>) -> Self {
+        Self {
+            hosts,
+            threads_max: thread::available_parallelism().map_or(1, usize::from).max(2),
+            known: Mutex::default(),
+            queue: Mutex::default(),
+            settled: Condvar::new(),
+            failed: OnceLock::new(),
+        }
+    }
+
+    /// Who is told when code turns out to be no function.
+    pub fn tell_failures(&self, waker: SyncSender<()>) {
+        let _ = self.failed.set(waker);
+    }
+
+    /// The code of each file, in their order. What is not in the cache is
+    /// compiled from now on.
+    pub fn begin(self: &Arc<Self>, files: &[CodeFile]) -> Vec<Result<Arc<Code>, String>> {
+        let found = side_by_side(self.threads_max, files, |file| self.find(file));
+        let is_job = |found: &Result<(Arc<Code>, bool), String>| {
+            let (code, is_new) = found.as_ref().ok()?;
+            (*is_new && !code.is_settled()).then(|| Arc::clone(code))
+        };
+        let jobs = files.iter().zip(&found);
+        let jobs =
+            jobs.filter_map(|(file, found)| Some(Job { code: is_job(found)?, file: file.clone() }));
+        self.enqueue(jobs.collect());
+        found.into_iter().map(|found| Ok(found?.0)).collect()
+    }
+
+    /// Waits until it is known what has become of each.
+    pub fn wait_for<'c>(&self, codes: impl Iterator<Item = &'c Arc<Code>>) {
+        for code in codes.filter(|code| !code.is_settled()) {
+            code.want();
+            let mut queue = self.queue();
+            while !code.is_settled() {
+                queue = self.settled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Waits until there is nothing left to compile.
+    pub fn finish(&self) {
+        let mut queue = self.queue();
+        while queue.running > 0 || !queue.waiting.is_empty() {
+            queue = self.settled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The code of a file, as it is known or found in the cache, and whether
+    /// nobody had it before.
+    fn find(&self, file: &CodeFile) -> Result<(Arc<Code>, bool), String> {
+        let wasm = file.read()?;
+        let sha256 = digest_of_bytes(&wasm);
+        let known = || {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let code = known.get(&sha256).and_then(Weak::upgrade);
+            // What has failed may do so for another reason than what it is.
+            (known, code.filter(|code| code.problem().is_none()))
+        };
+        if let (_, Some(code)) = known() {
+            return Ok((code, false));
+        }
+        let compiled = component::find(&self.hosts, &wasm, &sha256);
+        let compiled = compiled.map_err(|error| error.to_string())?;
+        let (mut others, code) = known();
+        if let Some(code) = code {
+            return Ok((code, false));
+        }
+        let code = Arc::new(Code::new(sha256, wasm.len(), compiled));
+        others.retain(|_, code| code.strong_count() > 0);
+        others.insert(sha256, Arc::downgrade(&code));
+        Ok((code, true))
+    }
+
+    fn enqueue(self: &Arc<Self>, jobs: Vec<Job>) {
+        let mut queue = self.queue();
+        queue.total += jobs.len();
+        queue.waiting.extend(jobs);
+        let needed = self.threads_max.min(queue.running + queue.waiting.len());
+        for _ in queue.threads..needed {
+            let own = Arc::clone(self);
+            let begun = thread::Builder::new().name("compile".to_owned()).spawn(move || own.run());
+            match begun {
+                Ok(_) => queue.threads += 1,
+                // Those that there are do it.
+                Err(_) if queue.threads > 0 => break,
+                Err(error) => {
+                    tracing::error!(%error, "no thread can be started to compile");
+                    for job in queue.waiting.drain(..) {
+                        job.code.settle(Err(format!("no thread can be started: {error}")));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The life of a thread.
+    fn run(&self) {
+        // Within a pool of one, wasmtime compiles a file's functions one after
+        // the other; else it takes the pool that has all cores.
+        let own = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+        while let Some((job, is_alone)) = self.take() {
+            let begun = Instant::now();
+            let compile = || catch_unwind(AssertUnwindSafe(|| self.compile(&job)));
+            let outcome = match &own {
+                Ok(own) if !is_alone && !job.is_large() => own.install(compile),
+                _ => compile(),
+            };
+            let outcome = outcome.unwrap_or_else(|_| Err("the compiler failed at it".to_owned()));
+            self.end(&job, outcome, begun);
+        }
+    }
+
+    /// The next one, and whether it is the only one: first what somebody waits
+    /// for, then what is small, so that few wait for the large ones.
+    fn take(&self) -> Option<(Job, bool)> {
+        let mut queue = self.queue();
+        let jobs = queue.waiting.iter().enumerate();
+        let jobs = jobs.filter(|(_, job)| !(queue.large_runs && job.is_large()));
+        let next = jobs.max_by_key(|(_, job)| (job.code.is_wanted(), Reverse(job.code.size)));
+        let Some(next) = next.map(|(index, _)| index) else {
+            queue.threads -= 1;
+            return None;
+        };
+        let job = queue.waiting.swap_remove(next);
+        queue.running += 1;
+        queue.large_runs |= job.is_large();
+        Some((job, queue.running == 1 && queue.waiting.is_empty()))
+    }
+
+    fn compile(&self, job: &Job) -> Result<Compiled, String> {
+        let wasm = job.file.read()?;
+        if digest_of_bytes(&wasm) != job.code.sha256 {
+            return Err("it has changed since it was looked at".to_owned());
+        }
+        let compiled = component::load(&self.hosts, &wasm, &job.code.sha256);
+        compiled.map_err(|error| error.to_string())
+    }
+
+    fn end(&self, job: &Job, outcome: Result<Compiled, String>, begun: Instant) {
+        let (name, took) = (&job.file.name, begun.elapsed().as_millis());
+        let mut queue = self.queue();
+        queue.running -= 1;
+        queue.large_runs &= !job.is_large();
+        queue.done += 1;
+        let (done, total) = (queue.done, queue.total);
+        match &outcome {
+            Ok(_) => tracing::info!("compiled {done} of {total}: {name} in {took} ms"),
+            // It may still be being written.
+            Err(_) if job.file.is_reported => {}
+            Err(reason) => tracing::error!("{name} cannot be invoked: {reason}"),
+        }
+        let has_failed = outcome.is_err();
+        job.code.settle(outcome);
+        if queue.running == 0 && queue.waiting.is_empty() {
+            (queue.done, queue.total) = (0, 0);
+        }
+        drop(queue);
+        self.settled.notify_all();
+        if has_failed && let Some(waker) = self.failed.get() {
+            // One wake-up stands for any number.
+            let _ = waker.try_send(());
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `work` makes of each item, in their order, on so many threads.
+fn side_by_side<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let (part, work) = (items.len().div_ceil(threads).max(1), &work);
+    let mut parts = items.chunks(part);
+    let first = parts.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let others: Vec<_> = parts
+            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>()))
+            .collect();
+        let mut made: Vec<R> = first.iter().map(work).collect();
+        for other in others {
+            match other.join() {
+                Ok(part) => made.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        made
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_side_by_side_keeps_its_order() {
+        for count in [0, 1, 2, 3, 7, 8, 100] {
+            let items: Vec<usize> = (0..count).collect();
+            let expected: Vec<usize> = items.iter().map(|item| item + 1).collect();
+            for threads in [1, 2, 3, 16] {
+                assert_eq!(side_by_side(threads, &items, |item| item + 1), expected);
+            }
+        }
+    }
+}
