@@ -27,6 +27,11 @@ const MAGIC: &[u8; 8] = b"mayfly3\n";
 /// Magic, key and digest. They come last, since code has to begin on a page.
 const TRAILER_BYTES: usize = MAGIC.len() + 32 + 32;
 
+/// How much of an entry is written at once, in bytes. Systems keep what is
+/// written at once in one piece, which is in memory whole when a part of it is
+/// run.
+const WRITE_BYTES: usize = 64 * 1024;
+
 /// How much of an entry is read at once to be digested, in bytes.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -84,7 +89,9 @@ impl CodeCache {
         let path = self.path(content);
         let written = component.serialize().map_err(io::Error::other).and_then(|code| {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            file.write_all(&code)?;
+            for piece in code.chunks(WRITE_BYTES) {
+                file.write_all(piece)?;
+            }
             file.write_all(&self.trailer(content, digest_of_bytes(&code)))?;
             make_read_only(file.as_file())?;
             file.persist(&path)?;
