@@ -32,7 +32,7 @@ use crate::{
         record::Recorder,
     },
     jwt::{
-        KeySet,
+        KeySet, VerifiedTokens,
         remote::{Location, Remote},
     },
     lambda::{Lambda, LambdaError, Resolved},
@@ -195,6 +195,8 @@ pub struct Authorizer {
     pub answers: Option<Answers>,
     /// What verifies tokens, where it takes tokens that are signed.
     pub keys: Keys,
+    /// Those that were verified, where it takes any.
+    pub verified: Option<VerifiedTokens>,
 }
 
 /// What an authorizer said, by the stage and the values of identity sources.
@@ -237,7 +239,7 @@ impl Authorizer {
         };
         let ttl = match config.kind {
             AuthorizerKind::Lambda(LambdaAuthorizer { ttl, .. }) => ttl,
-            // What a token says is read from it each time.
+            // Their tokens are remembered elsewhere.
             AuthorizerKind::Iam | AuthorizerKind::Jwt(_) | AuthorizerKind::Cognito(_) => {
                 Duration::ZERO
             }
@@ -249,7 +251,8 @@ impl Authorizer {
         let answers = (!ttl.is_zero()).then(|| {
             shared(format!("authorizer:{}", config.name)).map_or_else(own, Answers::Shared)
         });
-        Self { config: Arc::clone(config), answers, keys }
+        let verified = config.tokens().map(|_| VerifiedTokens::new());
+        Self { config: Arc::clone(config), answers, keys, verified }
     }
 }
 
@@ -305,7 +308,7 @@ impl Gateway {
                 own.client = endpoint.map(|http| clients.get(&http.tls));
                 own.streams = streams(&route.integration, route.validation.as_deref());
                 own.api_key_required = route.api_key_required;
-                own.throttles = throttles(&config, &own.key, route.throttle);
+                own.throttles = throttles(&config, &state, &own.key, route.throttle);
                 own.validation.clone_from(&route.validation);
                 own.scopes.clone_from(&route.scopes);
                 own.cache = route.cache.clone().unwrap_or_default();
@@ -336,7 +339,7 @@ impl Gateway {
         let mut caches = BTreeMap::new();
         for (_, route) in &mut routes {
             if route.drop_in {
-                route.throttles = throttles(&config, &route.key, None);
+                route.throttles = throttles(&config, &state, &route.key, None);
             }
             let cache =
                 |stage: &str, capacity| StageCache::new(capacity, shared(format!("stage:{stage}")));
@@ -357,8 +360,8 @@ impl Gateway {
         // There is cryptography for TLS: what fails is never configured.
         let nobody = config.domains.has_tls().then(tls::nobody).and_then(Result::ok);
         let account = config.account_throttle.as_ref();
-        let account = account.map(|throttle| Bucket::new("account", throttle));
-        let api_keys = ApiKeys::new(&config);
+        let account = account.map(|throttle| state.bucket("account", throttle));
+        let api_keys = ApiKeys::new(&config, &state);
         let urls = Urls::new(&config);
         Self {
             config,
@@ -468,6 +471,7 @@ fn remote(
 /// route's `own` on every stage, else one as the stage has it.
 fn throttles(
     config: &Config,
+    state: &State,
     route: &str,
     throttle: Option<ThrottleConfig>,
 ) -> BTreeMap<String, Bucket> {
@@ -475,7 +479,7 @@ fn throttles(
     let own = |(name, stage): (&String, &StageConfig)| {
         let method = stage.methods.get(route).and_then(|method| method.throttle);
         let throttle = method.or(throttle).or(stage.throttle)?;
-        Some((name.clone(), Bucket::new(&format!("stage:{name}:{route}"), &throttle)))
+        Some((name.clone(), state.bucket(&format!("stage:{name}:{route}"), &throttle)))
     };
     stages.filter_map(own).collect()
 }

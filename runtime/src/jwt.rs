@@ -2,6 +2,7 @@
 //!
 //! A token is read once ([`Token::read`]), verified with the key that its
 //! header names ([`Token::verify`]), and only then believed ([`Claims::check`]).
+//! From then on its text is known ([`VerifiedTokens`]).
 //! Which algorithm that may be is for the key to say, never for the token.
 //! [`remote`] has the keys of issuers that publish them; all else is pure.
 //!
@@ -12,14 +13,16 @@ mod keys;
 mod provider;
 pub mod remote;
 mod token;
+mod verified;
 
 #[cfg(test)]
 mod tests;
 
-pub use claims::{Claims, Form, Rules, is_scope};
+pub use claims::{Claims, Form, Rules, Times, is_scope};
 pub use keys::{KEY_SET_BYTES_MAX, KeySet};
 pub use provider::{Signer, SigningError};
-pub use token::Token;
+pub use token::{Token, secret};
+pub use verified::{Verified, VerifiedTokens};
 
 /// Why a token does not count. What it says is told to the client too, and has
 /// nothing of the token in it.

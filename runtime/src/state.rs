@@ -20,13 +20,14 @@ mod shards;
 mod tests;
 mod values;
 
-use std::{path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
 
-use crate::config::{ServerConfig, StateConfig, Window};
+use crate::config::{ServerConfig, StateConfig, ThrottleConfig, Window};
 use embedded::Embedded;
 use redis::Redis;
 
 pub use buckets::{BUCKETS_MAX, Bucket};
+pub use counters::Counter;
 pub use file::StateError;
 pub use redis::{VALUE_BYTES_MAX, check_url};
 pub use values::Values;
@@ -43,17 +44,32 @@ enum Store {
 /// What a request is held to.
 #[derive(Debug, Clone, Copy)]
 pub enum Limit<'l> {
+    /// Nothing.
+    None,
     /// One from a token bucket.
     Bucket(&'l Bucket),
+    /// One from the bucket of a client.
+    Client {
+        /// The client's address.
+        address: IpAddr,
+        /// What its bucket holds.
+        throttle: &'l ThrottleConfig,
+    },
     /// One more within a period.
     Quota {
-        /// Who is counted.
-        name: &'l str,
+        /// What it is counted under.
+        counter: &'l Counter,
         /// The period.
         window: Window,
         /// How many there may be; none for any number, which is only counted.
         limit: Option<u64>,
     },
+}
+
+impl<'l> From<Option<&'l Bucket>> for Limit<'l> {
+    fn from(bucket: Option<&'l Bucket>) -> Self {
+        bucket.map_or(Self::None, Self::Bucket)
+    }
 }
 
 /// Why a request is not let through.
@@ -100,6 +116,23 @@ impl State {
         }
     }
 
+    /// The bucket that is called `name` and holds what `throttle` says, to be
+    /// taken from here.
+    pub fn bucket(&self, name: &str, throttle: &ThrottleConfig) -> Bucket {
+        match &self.0 {
+            Store::Embedded(embedded) => embedded.bucket(name, throttle),
+            Store::Redis(redis) => redis.bucket(name, throttle),
+        }
+    }
+
+    /// What is counted here under a name.
+    pub fn counter(&self, name: &str) -> Arc<Counter> {
+        match &self.0 {
+            Store::Embedded(embedded) => embedded.counter(name),
+            Store::Redis(_) => Arc::new(Counter::new(name)),
+        }
+    }
+
     /// Takes from every limit, or from none. While one refuses, what those
     /// before it gave may be missing to others for a moment.
     ///
@@ -108,6 +141,7 @@ impl State {
     pub async fn take(&self, limits: &[Limit<'_>]) -> Result<(), Denied> {
         match &self.0 {
             Store::Embedded(embedded) => embedded.take(limits).map_err(Denied::Refused),
+            // Apart, so that requests which ask nobody don't have room for it.
             Store::Redis(redis) => Box::pin(redis.take(limits)).await,
         }
     }

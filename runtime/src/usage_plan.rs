@@ -15,7 +15,7 @@ use time::Date;
 use crate::{
     config::{Config, Period, QuotaConfig, Secret, ThrottleConfig, UsagePlanConfig, Window},
     short_id::short_id,
-    state::{Bucket, State, StateError},
+    state::{Bucket, Counter, State, StateError},
 };
 
 /// The longest value that may be one of a key.
@@ -50,7 +50,7 @@ pub struct Subscription {
     /// The key's name.
     pub key: String,
     /// What it is counted under.
-    pub counter: String,
+    pub counter: Arc<Counter>,
     /// How often it may call.
     pub bucket: Option<Bucket>,
     /// How much.
@@ -60,14 +60,14 @@ pub struct Subscription {
 }
 
 impl ApiKeys {
-    /// Those of a configuration.
-    pub fn new(config: &Config) -> Self {
+    /// Those of a configuration, counted in `state`.
+    pub fn new(config: &Config, state: &State) -> Self {
         let mut keys = HashMap::new();
         for own in &config.api_keys {
             let mut subscriptions = BTreeMap::new();
             for plan in config.usage_plans.iter().filter(|plan| plan.keys.contains(&own.name)) {
                 let stages = config.stages.keys().filter(|stage| plan.is_of(stage));
-                let subscription = Subscription::new(plan, &own.name, stages.clone());
+                let subscription = Subscription::new(plan, &own.name, stages.clone(), state);
                 let subscription = Arc::new(subscription);
                 for stage in stages {
                     subscriptions.insert(stage.clone(), Arc::clone(&subscription));
@@ -106,12 +106,13 @@ impl Subscription {
         plan: &UsagePlanConfig,
         key: &str,
         stages: impl Iterator<Item = &'c String>,
+        state: &State,
     ) -> Self {
         let counter = counter(plan, key);
         let methods = |stage: &String| {
             let bucket = |(route, throttle): (&String, &ThrottleConfig)| {
                 let name = format!("method:{counter}:{stage}:{route}");
-                (route.clone(), Bucket::new(&name, throttle))
+                (route.clone(), state.bucket(&name, throttle))
             };
             (stage.clone(), plan.methods.iter().map(bucket).collect())
         };
@@ -120,11 +121,11 @@ impl Subscription {
             key: key.to_owned(),
             bucket: plan.throttle.as_ref().map(|throttle| {
                 // Names of plans and keys have no colon.
-                Bucket::new(&format!("plan:{counter}"), throttle)
+                state.bucket(&format!("plan:{counter}"), throttle)
             }),
             quota: plan.quota,
             methods: stages.map(methods).collect(),
-            counter,
+            counter: state.counter(&counter),
         }
     }
 

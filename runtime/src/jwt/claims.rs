@@ -22,6 +22,15 @@ pub struct Rules {
     pub clock_skew: Duration,
 }
 
+/// When a token counts, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Times {
+    expires: f64,
+    begins: Option<f64>,
+    issued: Option<f64>,
+    skew: Duration,
+}
+
 /// In which form claims reach events and templates: as text, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -49,11 +58,12 @@ impl Claims {
         self.0.get(name)?.as_str()
     }
 
-    /// Checks issuer, audience and times at `now`.
+    /// Checks issuer, audience and times at `now`; the times, which have to be
+    /// looked at whenever the token comes again.
     ///
     /// # Errors
     /// The first that is wrong, in the service's order.
-    pub fn check(&self, rules: &Rules, now: SystemTime) -> Result<(), Refusal> {
+    pub fn check(&self, rules: &Rules, now: SystemTime) -> Result<Times, Refusal> {
         if self.text("iss") != Some(rules.issuer.as_str()) {
             return Err(Refusal::Issuer);
         }
@@ -62,19 +72,14 @@ impl Claims {
         {
             return Err(Refusal::Audience);
         }
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let skew = rules.clock_skew.as_secs_f64();
         let expires = self.seconds("exp")?.ok_or(Refusal::NoExpiry)?;
-        if now >= expires + skew {
-            return Err(Refusal::Expired);
-        }
-        if self.seconds("nbf")?.is_some_and(|begins| now < begins - skew) {
-            return Err(Refusal::NotYetValid);
-        }
-        if self.seconds("iat")?.is_some_and(|issued| now < issued - skew) {
-            return Err(Refusal::IssuedInFuture);
-        }
-        Ok(())
+        let mut times = Times { expires, begins: None, issued: None, skew: rules.clock_skew };
+        times.check(now)?;
+        times.begins = self.seconds("nbf")?;
+        times.check(now)?;
+        times.issued = self.seconds("iat")?;
+        times.check(now)?;
+        Ok(times)
     }
 
     /// `aud`, or `client_id` in a token that has none.
@@ -90,6 +95,11 @@ impl Claims {
     pub fn scopes(&self) -> Vec<&str> {
         let given = ["scp", "scope"].iter().filter_map(|name| self.0.get(*name));
         given.flat_map(strings).flat_map(str::split_ascii_whitespace).collect()
+    }
+
+    /// About how many bytes they take.
+    pub(super) fn size(&self) -> usize {
+        members_size(&self.0)
     }
 
     /// Seconds since 1970.
@@ -114,9 +124,60 @@ impl Claims {
     }
 }
 
+impl Times {
+    /// Whether it counts at `now`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, now: SystemTime) -> Result<(), Refusal> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let skew = self.skew.as_secs_f64();
+        if now >= self.expires + skew {
+            return Err(Refusal::Expired);
+        }
+        if self.begins.is_some_and(|begins| now < begins - skew) {
+            return Err(Refusal::NotYetValid);
+        }
+        if self.issued.is_some_and(|issued| now < issued - skew) {
+            return Err(Refusal::IssuedInFuture);
+        }
+        Ok(())
+    }
+
+    /// How long it goes on counting, but not longer than `longest`.
+    pub(super) fn left(&self, now: SystemTime, longest: Duration) -> Duration {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let left = self.expires + self.skew.as_secs_f64() - now;
+        Duration::from_secs_f64(left.clamp(0.0, longest.as_secs_f64()))
+    }
+}
+
 /// Whether a text may be one of the words of `scope`: RFC 6749, section 3.3.
 pub fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
+}
+
+/// What a member of an object takes beside its name and its value, in bytes:
+/// its hash, its place, and the room that is kept for more of them.
+const MEMBER_BYTES: usize = 64;
+
+/// Recursion is as deep as a claim nests, which the JSON parser bounds.
+fn size(value: &Value) -> usize {
+    let held = match value {
+        Value::String(text) => text.len(),
+        // A list may have room for twice as many.
+        Value::Array(items) => {
+            size_of_val(items.as_slice()) + items.iter().map(size).sum::<usize>()
+        }
+        Value::Object(members) => members_size(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + held
+}
+
+/// About how many bytes the members of an object take.
+pub(super) fn members_size(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| MEMBER_BYTES + name.len() + size(value)).sum()
 }
 
 /// A string, or the strings of a list.
@@ -177,7 +238,8 @@ mod tests {
         for (name, value) in value.as_object().expect("an object") {
             all[name] = value.clone();
         }
-        claims(all).check(&rules, SystemTime::UNIX_EPOCH + Duration::from_secs(1000))
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        claims(all).check(&rules, now).map(drop)
     }
 
     #[test]
@@ -209,9 +271,9 @@ mod tests {
             Rules { issuer: "i".into(), audience: vec!["app".into()], clock_skew: Duration::ZERO };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let client = claims(json!({ "iss": "i", "client_id": "app", "exp": 1001 }));
-        assert_eq!(client.check(&rules, now), Ok(()));
+        assert_eq!(client.check(&rules, now).map(drop), Ok(()));
         let endless = claims(json!({ "iss": "i", "client_id": "app" }));
-        assert_eq!(endless.check(&rules, now), Err(Refusal::NoExpiry));
+        assert_eq!(endless.check(&rules, now).map(drop), Err(Refusal::NoExpiry));
     }
 
     #[test]

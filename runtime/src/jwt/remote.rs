@@ -164,6 +164,19 @@ impl Remote {
         kept.map(|kept| Arc::clone(&kept.keys))
     }
 
+    /// Whether these are the keys that the issuer is known to publish. Old ones
+    /// are, while newer ones come.
+    pub fn publishes(self: &Arc<Self>, keys: &Arc<KeySet>) -> bool {
+        let kept = self.kept.load();
+        let Some(kept) = kept.as_ref().filter(|kept| Arc::ptr_eq(&kept.keys, keys)) else {
+            return false;
+        };
+        if kept.since.elapsed() >= FRESH {
+            self.fetch(Reason::Old);
+        }
+        true
+    }
+
     /// Begins a fetch, or joins the one that runs; none where it is too early
     /// for another.
     fn fetch(self: &Arc<Self>, reason: Reason) -> Option<watch::Receiver<()>> {

@@ -1,5 +1,10 @@
 //! Keys and tokens that an attacker would try.
 
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use proptest::prelude::*;
 use ring::{
@@ -203,6 +208,82 @@ fn keys_on_curves_and_of_rsa_verify() {
     let mac = BASE64.encode(ring::hmac::sign(&secret, message.as_bytes()));
     assert_eq!(verify(&format!("{message}.{mac}"), &keys).map(drop), Err(Refusal::Algorithm));
     assert!(!format!("{signer:?}{keys:?}").contains(&BASE64.encode(&der.as_bytes()[100..130])));
+}
+
+/// What an authorizer takes at a time.
+fn rules(audience: &str) -> Rules {
+    let (issuer, clock_skew) = ("i".to_owned(), Duration::from_secs(5));
+    Rules { issuer, audience: vec![audience.to_owned()], clock_skew }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// A token of the second 1000 that was verified.
+fn verified(claims: &Value) -> Verified {
+    let key = Edwards::new();
+    let keys = Arc::new(set(&[key.jwk()]).expect("a set"));
+    let token = key.token(&json!({ "alg": "EdDSA", "kid": "ed" }), claims);
+    let claims = verify(&token, &keys).expect("claims");
+    let times = claims.check(&rules("app"), at(1000)).expect("times");
+    Verified::new(claims, times, Form::Jwt, keys)
+}
+
+#[test]
+fn what_was_verified_is_held_to_its_times() {
+    let claims = json!({ "iss": "i", "aud": "app", "exp": 2000, "nbf": 900, "iat": 950 });
+    let known = verified(&claims);
+    assert_eq!(known.check(at(1000)), Ok(()));
+    assert_eq!(known.check(at(2004)), Ok(()));
+    assert_eq!(known.check(at(2005)), Err(Refusal::Expired));
+    // Clocks may be set back.
+    assert_eq!(known.check(at(944)), Err(Refusal::IssuedInFuture));
+    assert_eq!(known.check(at(894)), Err(Refusal::NotYetValid));
+    assert!(!format!("{known:?}").contains("app"));
+}
+
+#[test]
+fn a_verified_token_is_found_by_all_of_its_text() {
+    let tokens = VerifiedTokens::new();
+    let far = json!({ "iss": "i", "aud": "app", "exp": 1e12 });
+    let known = Arc::new(verified(&far));
+    tokens.remember(b"head.claims.signature", &known);
+    assert!(tokens.get(b"head.claims.signature").is_some_and(|own| Arc::ptr_eq(&own, &known)));
+    // What is hashed of a text is its end.
+    let end = "s".repeat(100);
+    tokens.remember(format!("one{end}").as_bytes(), &known);
+    for other in ["", "e", "signature", "Bearer head.claims.signature", "two", "head"] {
+        assert!(tokens.get(other.as_bytes()).is_none(), "{other}");
+        assert!(tokens.get(format!("{other}{end}").as_bytes()).is_none(), "{other}");
+    }
+    // One that is over is not kept.
+    let over = json!({ "iss": "i", "aud": "app", "exp": 1100 });
+    tokens.remember(b"over", &Arc::new(verified(&over)));
+    assert!(tokens.get(b"over").is_none());
+}
+
+#[test]
+fn what_is_remembered_of_tokens_is_bounded() {
+    let tokens = VerifiedTokens::new();
+    let small = Arc::new(verified(&json!({ "iss": "i", "aud": "app", "exp": 1e12 })));
+    for index in 0..100_000 {
+        tokens.remember(format!("token {index}").as_bytes(), &small);
+    }
+    let (count, bytes) = tokens.held();
+    assert!(bytes <= 16 * 1024 * 1024, "{bytes} bytes");
+    assert!((1000..32 * 1024).contains(&count), "{count} tokens");
+    // Few bytes of a token may be many in memory.
+    let many = vec![json!([]); 3000];
+    let large = json!({ "iss": "i", "aud": "app", "exp": 1e12, "many": many });
+    let large = Arc::new(verified(&large));
+    let tokens = VerifiedTokens::new();
+    for index in 0..1000 {
+        tokens.remember(format!("token {index}").as_bytes(), &large);
+    }
+    let (count, bytes) = tokens.held();
+    assert!(bytes <= 16 * 1024 * 1024, "{bytes} bytes");
+    assert!((1..100).contains(&count), "{count} tokens");
 }
 
 proptest! {

@@ -55,11 +55,6 @@ impl<'t> Token<'t> {
         Ok(Self { text, key: key.ok_or(Refusal::NoKey)?, algorithm: header.alg })
     }
 
-    /// Its text, which no log may have.
-    pub fn secret(&self) -> Secret {
-        Secret::new(self.text.to_owned())
-    }
-
     /// What it says, if one of `keys` signed it.
     ///
     /// # Errors
@@ -94,6 +89,11 @@ fn only_signature(algorithm: Algorithm) -> Validation {
     validation.validate_nbf = false;
     validation.validate_aud = false;
     validation
+}
+
+/// The token in what a client sent, of which no log may have any.
+pub fn secret(sent: &str) -> Secret {
+    Secret::new(without_scheme(sent).to_owned())
 }
 
 /// The scheme is optional, and like all schemes of any case.

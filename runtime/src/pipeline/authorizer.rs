@@ -35,7 +35,8 @@ pub async fn authorize(request: &MethodRequest<'_>, trace: &mut Trace) -> Result
     let Some(authorizer) = &request.matched.route.authorizer else { return Ok(()) };
     let caller = match &authorizer.config.kind {
         AuthorizerKind::Lambda(config) => {
-            Caller::Lambda(lambda::authorize(request, authorizer, config, trace).await?)
+            // Apart, so that routes without one don't have room for it.
+            Caller::Lambda(Box::pin(lambda::authorize(request, authorizer, config, trace)).await?)
         }
         AuthorizerKind::Iam => {
             return iam::authorize(request, &authorizer.config.name, trace).await;

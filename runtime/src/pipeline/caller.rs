@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     config::{ApiKind, CredentialConfig, Secret},
     gateway::ACCOUNT_ID,
+    jwt::Verified,
     policy::{Authorization, Call, Decision},
 };
 
@@ -34,10 +35,10 @@ pub struct IamUser {
 
 /// Whoever has a token that counts.
 pub struct Bearer {
-    /// Its claims, as text.
-    pub claims: Map<String, Value>,
-    /// What it allows, where the route asks for scopes.
-    pub scopes: Option<Vec<String>>,
+    /// What it says.
+    pub token: Arc<Verified>,
+    /// Whether the route asks for scopes: then events have the token's.
+    pub has_scopes: bool,
     /// Which kind of API it is: a REST API's events have claims alone.
     pub kind: ApiKind,
 }
@@ -45,7 +46,19 @@ pub struct Bearer {
 impl std::fmt::Debug for Bearer {
     // Claims say who somebody is.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bearer").field("scopes", &self.scopes).finish_non_exhaustive()
+        f.debug_struct("Bearer").field("scopes", &self.scopes()).finish_non_exhaustive()
+    }
+}
+
+impl Bearer {
+    /// Its claims, as text.
+    fn claims(&self) -> &Map<String, Value> {
+        &self.token.texts
+    }
+
+    /// What it allows, where the route asks for scopes.
+    fn scopes(&self) -> Option<Vec<&str>> {
+        self.has_scopes.then(|| self.token.claims.scopes())
     }
 }
 
@@ -77,10 +90,12 @@ impl Caller {
         match self {
             Self::Lambda(authorization) => Some(authorization.texts().into()),
             Self::Iam(_) => None,
-            Self::Token(Bearer { claims, scopes, kind: ApiKind::Http }) => {
-                Some(json!({ "claims": claims, "scopes": scopes }))
-            }
-            Self::Token(bearer) => Some(json!({ "claims": bearer.claims })),
+            Self::Token(bearer) => Some(match bearer.kind {
+                ApiKind::Http => {
+                    json!({ "claims": bearer.claims(), "scopes": bearer.scopes() })
+                }
+                ApiKind::Rest => json!({ "claims": bearer.claims() }),
+            }),
         }
     }
 
@@ -107,8 +122,8 @@ impl Caller {
                     "userId": user.id,
                 },
             }),
-            Self::Token(Bearer { claims, scopes, .. }) => {
-                json!({ "jwt": { "claims": claims, "scopes": scopes } })
+            Self::Token(bearer) => {
+                json!({ "jwt": { "claims": bearer.claims(), "scopes": bearer.scopes() } })
             }
         }
     }

@@ -18,9 +18,18 @@ use crate::config::{ApiKind, BinaryMediaTypes, ContentHandling};
 /// A message's content type without its parameters, in lower case; JSON where
 /// it has none.
 pub fn essence(headers: &HeaderMap) -> String {
+    with_essence(headers, str::to_ascii_lowercase)
+}
+
+/// Whether a message is of a content type, which is in lower case.
+pub fn is_of(headers: &HeaderMap, essence: &str) -> bool {
+    with_essence(headers, |own| own.eq_ignore_ascii_case(essence))
+}
+
+fn with_essence<T>(headers: &HeaderMap, of: impl FnOnce(&str) -> T) -> T {
     let content_type = header_text(headers, header::CONTENT_TYPE);
     let content_type = content_type.as_deref().unwrap_or("application/json");
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    of(content_type.split(';').next().unwrap_or_default().trim())
 }
 
 /// Whether a function sees the body as text. A REST API takes every body for

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{error::GatewayError, method_request::About};
-use crate::state::{Bucket, Denied, Limit};
+use crate::state::{Denied, Limit};
 
 /// Whose addresses begin alike is one client of IPv6: what a provider gives to
 /// a household or a machine.
@@ -22,8 +22,8 @@ pub async fn check(about: &About<'_>) -> Result<(), GatewayError> {
         return Err(GatewayError::Filtered(client));
     }
     let Some(throttle) = &filter.throttle else { return Ok(()) };
-    let bucket = Bucket::of_client(&format!("address:{}", network(client)), throttle);
-    let taken = about.gateway.state.take(&[Limit::Bucket(&bucket)]).await;
+    let limit = Limit::Client { address: network(client), throttle };
+    let taken = about.gateway.state.take(&[limit]).await;
     taken.map_err(|denied| match denied {
         Denied::Refused(refusal) => GatewayError::TooManyRequests {
             by: format!("the request filter, which counts {client}"),

@@ -101,13 +101,14 @@ impl Trace {
 
     /// Keeps a caller's secret out of the log from now on: events and
     /// templates may have it anywhere.
-    pub(super) fn mask(&mut self, value: &Secret) {
+    pub(super) fn mask(&mut self, value: impl FnOnce() -> Secret) {
         if let Self::Log { secrets, .. } = self {
+            let value = value();
             // A short one may be a part of a long one, which would not be found
             // any more.
             let length = value.reveal().len();
             let at = secrets.partition_point(|other| other.reveal().len() >= length);
-            secrets.insert(at, value.clone());
+            secrets.insert(at, value);
         }
     }
 
@@ -412,7 +413,7 @@ mod tests {
     fn every_secret_of_a_request_is_masked() {
         let mut trace = Trace::Log { request_id: String::new(), bodies: true, secrets: Vec::new() };
         for secret in ["key", "a.key.b", "other"] {
-            trace.mask(&Secret::new(secret.to_owned()));
+            trace.mask(|| Secret::new(secret.to_owned()));
         }
         let Trace::Log { secrets, .. } = trace else { panic!("it is a log's") };
         assert_eq!(masked("key a.key.b other else", &secrets), "*** *** *** else");

@@ -7,11 +7,9 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html>
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
+use http::HeaderName;
 use time::OffsetDateTime;
 
 use super::{
@@ -23,12 +21,12 @@ use super::{
 use crate::{
     config::{ApiKeySource, Window},
     gateway::Route,
-    state::{Denied, Limit},
+    state::{Denied, Limit, Refusal},
     usage_plan::{ApiKey, Subscription},
 };
 
 /// The header that an API key comes in.
-pub const HEADER: &str = "x-api-key";
+const HEADER: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Whether the request may go on, as far as its head tells.
 ///
@@ -46,18 +44,10 @@ pub async fn admit(
         true => Some(subscribed(about, in_header(about)?, trace)?),
         false => None,
     };
-    let mut limits = Limits::default();
-    let method = subscription.and_then(|own| own.method(stage, &route.key));
-    if let Some(own) = subscription {
-        limits.of_plan(own, method.map(Limit::Bucket), about.exchange.time);
-    }
-    if let Some(bucket) = route.throttles.get(stage) {
-        limits.push(Limit::Bucket(bucket), Held::Stage(stage));
-    }
-    if let Some(bucket) = &about.gateway.account {
-        limits.push(Limit::Bucket(bucket), Held::Account);
-    }
-    limits.take(about).await
+    let [method, plan, quota] = subscription.map_or([NOTHING; 3], |own| of_plan(about, route, own));
+    let stage = (route.throttles.get(stage).into(), By::Stage(stage));
+    let account = (about.gateway.account.as_ref().into(), By::Account);
+    take(about, [method, plan, quota, stage, account]).await
 }
 
 /// The same for the key that the authorizer tells.
@@ -77,10 +67,7 @@ pub async fn admit_authorized(
     let value =
         value.ok_or(GatewayError::InvalidApiKey("the authorizer tells no API key".into()))?;
     let own = subscribed(&about, value.reveal().as_bytes(), trace)?;
-    let method = own.method(about.exchange.stage.name, &route.key);
-    let mut limits = Limits::default();
-    limits.of_plan(own, method.map(Limit::Bucket), about.exchange.time);
-    limits.take(&about).await
+    take(&about, of_plan(&about, route, own)).await
 }
 
 /// The key that the request has in its header. Of several, none counts.
@@ -112,7 +99,7 @@ fn subscribed<'r>(
     let Some(subscription) = key.subscriptions.get(stage) else {
         return invalid(format!("the API key {name:?} has no usage plan of the stage {stage:?}"));
     };
-    trace.mask(&key.value);
+    trace.mask(|| key.value.clone());
     trace.note("usage plan", |_| {
         format!("{:?} of the API key {name:?} ({})", subscription.plan, key.id)
     });
@@ -121,16 +108,12 @@ fn subscribed<'r>(
     Ok(subscription)
 }
 
-/// What a request is held to, in the service's order.
-#[derive(Default)]
-struct Limits<'l> {
-    limits: Vec<Limit<'l>>,
-    held: Vec<Held<'l>>,
-}
+/// A limit, and whose it is.
+type Held<'l> = (Limit<'l>, By<'l>);
 
-/// Which limit it is.
+/// Whose a limit is.
 #[derive(Clone, Copy)]
-enum Held<'l> {
+enum By<'l> {
     PlanMethod(&'l Subscription),
     Plan(&'l Subscription),
     Quota(&'l Subscription, Window),
@@ -138,51 +121,52 @@ enum Held<'l> {
     Account,
 }
 
-impl<'l> Limits<'l> {
-    fn push(&mut self, limit: Limit<'l>, held: Held<'l>) {
-        self.limits.push(limit);
-        self.held.push(held);
-    }
+/// What is no limit refuses nobody, whosever it is.
+const NOTHING: Held<'_> = (Limit::None, By::Account);
 
-    fn of_plan(&mut self, own: &'l Subscription, method: Option<Limit<'l>>, time: SystemTime) {
-        if let Some(method) = method {
-            self.push(method, Held::PlanMethod(own));
-        }
-        if let Some(bucket) = &own.bucket {
-            self.push(Limit::Bucket(bucket), Held::Plan(own));
-        }
-        let (limit, window) = own.window(OffsetDateTime::from(time).date());
-        self.push(Limit::Quota { name: &own.counter, window, limit }, Held::Quota(own, window));
-    }
+/// What a usage plan holds a request to, in the service's order.
+fn of_plan<'l>(about: &About<'_>, route: &Route, own: &'l Subscription) -> [Held<'l>; 3] {
+    let method = own.method(about.exchange.stage.name, &route.key);
+    let (limit, window) = own.window(OffsetDateTime::from(about.exchange.time).date());
+    [
+        (method.into(), By::PlanMethod(own)),
+        (own.bucket.as_ref().into(), By::Plan(own)),
+        (Limit::Quota { counter: &own.counter, window, limit }, By::Quota(own, window)),
+    ]
+}
 
-    async fn take(&self, about: &About<'_>) -> Result<(), GatewayError> {
-        if self.limits.is_empty() {
-            return Ok(());
+async fn take<const N: usize>(about: &About<'_>, held: [Held<'_>; N]) -> Result<(), GatewayError> {
+    if held.iter().all(|(limit, _)| matches!(limit, Limit::None)) {
+        return Ok(());
+    }
+    match about.gateway.state.take(&held.map(|(limit, _)| limit)).await {
+        Ok(()) => Ok(()),
+        Err(Denied::Refused(Refusal { limit, wait })) => {
+            Err(refused(about, held[limit].1, wait.unwrap_or_default()))
         }
-        let refusal = match about.gateway.state.take(&self.limits).await {
-            Ok(()) => return Ok(()),
-            Err(Denied::Refused(refusal)) => refusal,
-            Err(Denied::Unavailable) => return Err(GatewayError::StateUnavailable),
-        };
-        let wait = refusal.wait.unwrap_or_default();
-        let throttled = |by: String| Err(GatewayError::TooManyRequests { by, wait });
-        match self.held[refusal.limit] {
-            Held::PlanMethod(Subscription { plan, key, .. }) => {
-                throttled(format!("the usage plan {plan:?} for this route and the API key {key:?}"))
-            }
-            Held::Plan(Subscription { plan, key, .. }) => {
-                throttled(format!("the usage plan {plan:?} for the API key {key:?}"))
-            }
-            Held::Quota(Subscription { plan, key, .. }, window) => {
-                let until = window.until.midnight().assume_utc();
-                let wait = Duration::try_from(until - OffsetDateTime::from(about.exchange.time));
-                Err(GatewayError::QuotaExceeded {
-                    by: format!("the usage plan {plan:?} for the API key {key:?}"),
-                    wait: wait.unwrap_or_default(),
-                })
-            }
-            Held::Stage(stage) => throttled(format!("the stage {stage:?}")),
-            Held::Account => throttled("the account".to_owned()),
+        Err(Denied::Unavailable) => Err(GatewayError::StateUnavailable),
+    }
+}
+
+/// What a client gets that one of the limits refuses.
+fn refused(about: &About<'_>, by: By<'_>, wait: Duration) -> GatewayError {
+    let throttled = |by: String| GatewayError::TooManyRequests { by, wait };
+    match by {
+        By::PlanMethod(Subscription { plan, key, .. }) => {
+            throttled(format!("the usage plan {plan:?} for this route and the API key {key:?}"))
         }
+        By::Plan(Subscription { plan, key, .. }) => {
+            throttled(format!("the usage plan {plan:?} for the API key {key:?}"))
+        }
+        By::Quota(Subscription { plan, key, .. }, window) => {
+            let until = window.until.midnight().assume_utc();
+            let wait = Duration::try_from(until - OffsetDateTime::from(about.exchange.time));
+            GatewayError::QuotaExceeded {
+                by: format!("the usage plan {plan:?} for the API key {key:?}"),
+                wait: wait.unwrap_or_default(),
+            }
+        }
+        By::Stage(stage) => throttled(format!("the stage {stage:?}")),
+        By::Account => throttled("the account".to_owned()),
     }
 }

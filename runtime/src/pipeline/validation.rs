@@ -55,14 +55,17 @@ fn check_parameters(
 }
 
 fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<(), GatewayError> {
-    let essence = content::essence(&request.headers);
     // A type that has no model is not checked.
-    let Some((_, model)) = config.models.iter().find(|(own, _)| *own == essence) else {
+    let mut models = config.models.iter();
+    let Some((_, model)) = models.find(|(own, _)| content::is_of(&request.headers, own)) else {
         return Ok(());
     };
     let Some(body) = request.body_json() else {
         return Err(GatewayError::InvalidBody(vec!["the body is not JSON".to_owned()]));
     };
-    let errors = messages::messages(model, body);
-    if errors.is_empty() { Ok(()) } else { Err(GatewayError::InvalidBody(errors)) }
+    // Whether anything is wrong is known sooner than what.
+    if model.validator.is_valid(body) {
+        return Ok(());
+    }
+    Err(GatewayError::InvalidBody(messages::messages(model, body)))
 }

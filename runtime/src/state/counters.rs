@@ -1,21 +1,34 @@
 //! What is counted per period: decided in memory, written down afterwards.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
 
 use time::Date;
 
-use super::shards::{SHARDS, Shards, shard_of};
 use crate::config::Window;
 
-/// Counters by name, a few periods each.
+/// Counters by name. Whoever counts has looked theirs up beforehand.
 pub struct Counters {
-    shards: Shards<Vec<Counter>>,
+    names: RwLock<HashMap<Box<str>, Arc<Counter>>>,
     /// Whether anything has to be written.
     pub is_dirty: AtomicBool,
 }
 
-/// What is counted under a name in one period.
-struct Counter {
+/// What is counted under a name, in a few periods.
+#[derive(Debug)]
+pub struct Counter {
+    name: Box<str>,
+    periods: RwLock<Vec<Count>>,
+}
+
+/// What is counted in one period.
+#[derive(Debug)]
+struct Count {
     window: Window,
     used: AtomicU64,
     /// What is not on disk yet.
@@ -25,14 +38,14 @@ struct Counter {
 }
 
 /// What is to be written of a counter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Pending {
-    pub name: Box<str>,
+    counter: Arc<Counter>,
     pub window: Window,
     pub change: i64,
 }
 
-impl Counter {
+impl Count {
     fn new(window: Window, stored: u64) -> Self {
         Self {
             window,
@@ -52,99 +65,126 @@ impl Counter {
     }
 }
 
-impl Counters {
-    /// Counters as they were written.
-    pub fn new(stored: Vec<(String, Window, u64)>) -> Self {
-        let counters = Self { shards: Shards::new(), is_dirty: AtomicBool::new(false) };
-        for (name, window, used) in stored {
-            let mut shard = counters.shards.write(shard_of(&name));
-            shard.entry(name.into()).or_default().push(Counter::new(window, used));
-        }
-        counters
+impl Counter {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.into(), periods: RwLock::default() }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Counts one, unless there are `limit` already.
-    pub fn count(&self, name: &str, window: Window, limit: Option<u64>) -> bool {
-        let shard = shard_of(name);
-        if let Some(counter) = find(self.shards.read(shard).get(name), window) {
-            return counter.count(limit);
+    pub(super) fn count(&self, window: Window, limit: Option<u64>) -> bool {
+        if let Some(count) = find(&self.read(), window) {
+            return count.count(limit);
         }
-        let mut shard = self.shards.write(shard);
-        let own = shard.entry(name.into()).or_default();
-        let place = own.iter().position(|counter| counter.window == window);
-        let place = place.unwrap_or_else(|| {
-            own.push(Counter::new(window, 0));
-            own.len() - 1
-        });
-        own[place].count(limit)
+        let mut periods = self.write();
+        // Another may have begun it meanwhile.
+        if find(&periods, window).is_none() {
+            periods.push(Count::new(window, 0));
+        }
+        find(&periods, window).is_some_and(|count| count.count(limit))
     }
 
     /// Takes back one that was counted in vain.
-    pub fn uncount(&self, name: &str, window: Window) {
-        if let Some(counter) = find(self.shards.read(shard_of(name)).get(name), window) {
+    pub(super) fn uncount(&self, window: Window) {
+        if let Some(count) = find(&self.read(), window) {
             // The file may tell of fewer than we have counted: someone set it back.
             let less = |used: u64| Some(used.saturating_sub(1));
             // It always gives a number.
-            let _ = counter.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-            counter.pending.fetch_sub(1, Ordering::Relaxed);
+            let _ = count.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            count.pending.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    // A panic under a lock leaves numbers that are whole all the same.
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Count>> {
+        self.periods.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<Count>> {
+        self.periods.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counters {
+    /// Counters as they were written.
+    pub fn new(stored: Vec<(String, Window, u64)>) -> Self {
+        let mut names: HashMap<Box<str>, Arc<Counter>> = HashMap::new();
+        for (name, window, used) in stored {
+            let new = || Arc::new(Counter::new(&name));
+            let counter = names.entry(name.as_str().into()).or_insert_with(new);
+            counter.write().push(Count::new(window, used));
+        }
+        Self { names: RwLock::new(names), is_dirty: AtomicBool::new(false) }
+    }
+
+    /// What is counted under this name.
+    pub fn named(&self, name: &str) -> Arc<Counter> {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Counter::new(name));
+        Arc::clone(names.entry(name.into()).or_insert_with(new))
     }
 
     /// What is to be written, which is thereby the caller's to write.
     pub fn take_pending(&self) -> Vec<Pending> {
         let mut pending = Vec::new();
-        for shard in 0..SHARDS {
-            for (name, own) in self.shards.read(shard).iter() {
-                for counter in own {
-                    let change = counter.pending.swap(0, Ordering::Relaxed);
-                    if change != 0 {
-                        pending.push(Pending {
-                            name: name.clone(),
-                            window: counter.window,
-                            change,
-                        });
-                    }
+        for counter in self.names.read().unwrap_or_else(PoisonError::into_inner).values() {
+            for count in &*counter.read() {
+                let change = count.pending.swap(0, Ordering::Relaxed);
+                if change != 0 {
+                    let (counter, window) = (Arc::clone(counter), count.window);
+                    pending.push(Pending { counter, window, change });
                 }
             }
         }
         pending
     }
 
+    /// Forgets periods that ended before `day` and are written, and names that
+    /// nobody uses and that have none.
+    pub fn forget_before(&self, day: Date) {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|_, counter| {
+            let mut periods = counter.write();
+            periods.retain(|count| {
+                count.window.until >= day || count.pending.load(Ordering::Relaxed) != 0
+            });
+            let is_empty = periods.is_empty();
+            drop(periods);
+            !is_empty || Arc::strong_count(counter) > 1
+        });
+    }
+}
+
+impl Pending {
+    /// What it is counted under.
+    pub fn name(&self) -> &str {
+        &self.counter.name
+    }
+
     /// What could not be written stays to be written.
-    pub fn put_back(&self, pending: &[Pending]) {
-        for Pending { name, window, change } in pending {
-            if let Some(counter) = find(self.shards.read(shard_of(name)).get(name), *window) {
-                counter.pending.fetch_add(*change, Ordering::Relaxed);
-            }
+    pub fn put_back(&self) {
+        if let Some(count) = find(&self.counter.read(), self.window) {
+            count.pending.fetch_add(self.change, Ordering::Relaxed);
         }
     }
 
-    /// A change is written, and makes `total`: what it makes beside our own
+    /// The change is written, and makes `total`: what it makes beside our own
     /// change, other processes have counted.
-    pub fn written(&self, Pending { name, window, change }: &Pending, total: i64) {
-        if let Some(counter) = find(self.shards.read(shard_of(name)).get(name), *window) {
-            let before = counter.stored.swap(total, Ordering::Relaxed);
-            let others = total.saturating_sub(before).saturating_sub(*change);
+    pub fn written(&self, total: i64) {
+        if let Some(count) = find(&self.counter.read(), self.window) {
+            let before = count.stored.swap(total, Ordering::Relaxed);
+            let others = total.saturating_sub(before).saturating_sub(self.change);
             let more = |used: u64| Some(used.saturating_add_signed(others));
             // It always gives a number.
-            let _ = counter.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        }
-    }
-
-    /// Forgets periods that ended before `day` and are written.
-    pub fn forget_before(&self, day: Date) {
-        for shard in 0..SHARDS {
-            let mut shard = self.shards.write(shard);
-            for own in shard.values_mut() {
-                own.retain(|counter| {
-                    counter.window.until >= day || counter.pending.load(Ordering::Relaxed) != 0
-                });
-            }
-            shard.retain(|_, own| !own.is_empty());
+            let _ = count.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         }
     }
 }
 
-fn find(own: Option<&Vec<Counter>>, window: Window) -> Option<&Counter> {
-    own?.iter().find(|counter| counter.window == window)
+fn find(periods: &[Count], window: Window) -> Option<&Count> {
+    periods.iter().find(|count| count.window == window)
 }

@@ -12,11 +12,11 @@ use std::{
 
 use super::{
     BUCKETS_MAX, Limit, Refusal,
-    buckets::Buckets,
-    counters::Counters,
+    buckets::{Bucket, Buckets},
+    counters::{Counter, Counters, Pending},
     file::{File, StateError, today},
 };
-use crate::config::Window;
+use crate::config::{ThrottleConfig, Window};
 
 /// How long counts are gathered before they are written: what a process that
 /// is killed loses at most, beside what it is writing.
@@ -60,17 +60,28 @@ impl Embedded {
         Ok(Self { inner, writer: Some(writer) })
     }
 
+    pub fn bucket(&self, name: &str, throttle: &ThrottleConfig) -> Bucket {
+        self.inner.buckets.named(name, throttle, self.inner.now())
+    }
+
+    pub fn counter(&self, name: &str) -> Arc<Counter> {
+        self.inner.counters.named(name)
+    }
+
     pub fn take(&self, limits: &[Limit<'_>]) -> Result<(), Refusal> {
         let inner = &*self.inner;
-        let elapsed = inner.started.elapsed().as_nanos();
-        let now = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let now = inner.now();
         let mut counts = false;
         for (place, limit) in limits.iter().enumerate() {
             let taken = match *limit {
-                Limit::Bucket(bucket) => inner.buckets.take(bucket, now).map_err(Some),
-                Limit::Quota { name, window, limit } => {
+                Limit::None => Ok(()),
+                Limit::Bucket(bucket) => bucket.take(now).map_err(Some),
+                Limit::Client { address, throttle } => {
+                    inner.buckets.take_client(address, throttle, now).map_err(Some)
+                }
+                Limit::Quota { counter, window, limit } => {
                     counts = true;
-                    inner.counters.count(name, window, limit).then_some(()).ok_or(None)
+                    counter.count(window, limit).then_some(()).ok_or(None)
                 }
             };
             if let Err(wait) = taken {
@@ -121,11 +132,20 @@ impl Drop for Embedded {
 }
 
 impl Inner {
+    /// The time as buckets have it.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn give_back(&self, taken: &[Limit<'_>]) {
         for limit in taken {
             match *limit {
-                Limit::Bucket(bucket) => self.buckets.give_back(bucket),
-                Limit::Quota { name, window, .. } => self.counters.uncount(name, window),
+                Limit::None => {}
+                Limit::Bucket(bucket) => bucket.give_back(),
+                Limit::Client { address, throttle } => {
+                    self.buckets.give_back_client(address, throttle);
+                }
+                Limit::Quota { counter, window, .. } => counter.uncount(window),
             }
         }
     }
@@ -157,7 +177,7 @@ impl Inner {
         match file.write(&pending) {
             Ok(totals) => {
                 for (pending, total) in pending.iter().zip(totals) {
-                    self.counters.written(pending, total);
+                    pending.written(total);
                 }
                 // Clocks may go back a little.
                 let yesterday = today().previous_day().unwrap_or(time::Date::MIN);
@@ -168,7 +188,7 @@ impl Inner {
                 true
             }
             Err(error) => {
-                self.counters.put_back(&pending);
+                pending.iter().for_each(Pending::put_back);
                 self.counters.is_dirty.store(true, Ordering::Release);
                 if !self.has_failed.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "usage cannot be written; it is kept in memory and tried again");

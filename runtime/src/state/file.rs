@@ -98,8 +98,9 @@ impl File {
                  DO UPDATE SET used = min(max(0, used + ?4), 4611686018427387904)
                  RETURNING used",
             )?;
-            for Pending { name, window, change } in changes {
-                let values = params![name, text(window.first), text(window.until), change];
+            for pending in changes {
+                let (first, until) = (text(pending.window.first), text(pending.window.until));
+                let values = params![pending.name(), first, until, pending.change];
                 totals.push(statement.query_row(values, |row| row.get(0))?);
             }
         }

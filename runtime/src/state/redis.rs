@@ -22,9 +22,13 @@ use redis::{
 use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, Time};
 
-use super::{Denied, Limit, Refusal, StateError, buckets::Buckets, file::KEPT_DAYS};
+use super::{
+    Denied, Limit, Refusal, StateError,
+    buckets::{Bucket, Buckets, Pace},
+    file::KEPT_DAYS,
+};
 use crate::{
-    config::{RedisConfig, Unavailable, Window},
+    config::{RedisConfig, ThrottleConfig, Unavailable, Window},
     sandbox::hex,
 };
 
@@ -96,16 +100,23 @@ impl Redis {
         })))
     }
 
+    /// What stands in for a bucket while Redis is gone.
+    pub fn bucket(&self, name: &str, throttle: &ThrottleConfig) -> Bucket {
+        self.0.local.named(name, throttle, self.0.now())
+    }
+
     /// As [`super::State::take`]; as is configured while Redis is gone.
     pub async fn take(&self, limits: &[Limit<'_>]) -> Result<(), Denied> {
-        if limits.is_empty() {
+        if limits.iter().all(|limit| matches!(limit, Limit::None)) {
             return Ok(());
         }
         match (self.take_there(limits).await, self.0.config.unavailable) {
             (Ok((0, _)), _) => Ok(()),
             (Ok((place, wait)), _) => {
                 let wait = u64::try_from(wait).ok().map(Duration::from_micros);
-                let limit = place.min(limits.len()).saturating_sub(1);
+                // It counts from one, and only those that it knows.
+                let mut asked = (0..limits.len()).filter(|at| !matches!(limits[*at], Limit::None));
+                let limit = asked.nth(place.saturating_sub(1)).unwrap_or_default();
                 Err(Denied::Refused(Refusal { limit, wait }))
             }
             (Err(Down), Unavailable::Closed) => Err(Denied::Unavailable),
@@ -116,14 +127,20 @@ impl Redis {
     async fn take_there(&self, limits: &[Limit<'_>]) -> Result<(usize, i64), Down> {
         let mut invocation = TAKE.prepare_invoke();
         for limit in limits {
+            let mut bucket = |name: &str, pace: Pace| {
+                let (interval, capacity) = pace.microseconds();
+                invocation.key(self.key("b", name));
+                invocation.arg("b").arg(format!("{interval:.3}")).arg(format!("{capacity:.3}"));
+            };
             match limit {
-                Limit::Bucket(bucket) => {
-                    let (interval, capacity) = bucket.microseconds();
-                    invocation.key(self.key("b", bucket.name()));
-                    invocation.arg("b").arg(format!("{interval:.3}")).arg(format!("{capacity:.3}"));
+                Limit::None => {}
+                Limit::Bucket(own) => bucket(own.name(), own.pace()),
+                Limit::Client { address, throttle } => {
+                    let ThrottleConfig { rate, burst } = throttle;
+                    bucket(&format!("address:{address}:{rate}:{burst}"), Pace::new(throttle));
                 }
-                Limit::Quota { name, window, limit } => {
-                    invocation.key(self.counter(name, *window));
+                Limit::Quota { counter, window, limit } => {
+                    invocation.key(self.counter(counter.name(), *window));
                     let limit = limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
                     invocation.arg("q").arg(limit).arg(forgotten_at(*window));
                 }
@@ -135,14 +152,22 @@ impl Redis {
 
     /// Buckets alone, each for this process.
     fn take_here(&self, limits: &[Limit<'_>]) -> Result<(), Refusal> {
-        let inner = &*self.0;
-        let now = u64::try_from(inner.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let local = &self.0.local;
+        let now = self.0.now();
         for (place, limit) in limits.iter().enumerate() {
-            let Limit::Bucket(bucket) = limit else { continue };
-            if let Err(wait) = inner.local.take(bucket, now) {
+            let taken = match *limit {
+                Limit::None | Limit::Quota { .. } => Ok(()),
+                Limit::Bucket(bucket) => bucket.take(now),
+                Limit::Client { address, throttle } => local.take_client(address, throttle, now),
+            };
+            if let Err(wait) = taken {
                 for taken in &limits[..place] {
-                    if let Limit::Bucket(bucket) = taken {
-                        inner.local.give_back(bucket);
+                    match *taken {
+                        Limit::None | Limit::Quota { .. } => {}
+                        Limit::Bucket(bucket) => bucket.give_back(),
+                        Limit::Client { address, throttle } => {
+                            local.give_back_client(address, throttle);
+                        }
                     }
                 }
                 return Err(Refusal { limit: place, wait: Some(wait) });
@@ -255,6 +280,11 @@ impl Redis {
 }
 
 impl Inner {
+    /// The time as buckets have it.
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// The connection that all share, made once.
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let _one = self.connecting.lock().await;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
+    hash::{BuildHasher as _, Hash, RandomState},
     sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -11,29 +11,29 @@ use std::{
 pub const SHARDS: usize = 64;
 
 /// One part.
-pub type Shard<V> = HashMap<Box<str>, V>;
+pub type Shard<K, V> = HashMap<K, V>;
 
 /// The map.
-pub struct Shards<V>(Box<[RwLock<Shard<V>>]>);
+pub struct Shards<K, V>(Box<[RwLock<Shard<K, V>>]>);
 
-/// Which part a name belongs to. Clients have names too: they are not to know
-/// which are of one part.
-pub fn shard_of(name: &str) -> usize {
+/// Which part a key belongs to. Clients have keys: they are not to know which
+/// are of one part.
+pub fn shard_of(key: &impl Hash) -> usize {
     static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    usize::try_from(HASHER.hash_one(name) % SHARDS as u64).unwrap_or(0)
+    usize::try_from(HASHER.hash_one(key) % SHARDS as u64).unwrap_or(0)
 }
 
-impl<V> Shards<V> {
+impl<K, V> Shards<K, V> {
     pub fn new() -> Self {
         Self((0..SHARDS).map(|_| RwLock::new(HashMap::new())).collect())
     }
 
     // A panic under a lock leaves numbers that are whole all the same.
-    pub fn read(&self, shard: usize) -> RwLockReadGuard<'_, Shard<V>> {
+    pub fn read(&self, shard: usize) -> RwLockReadGuard<'_, Shard<K, V>> {
         self.0[shard % SHARDS].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn write(&self, shard: usize) -> RwLockWriteGuard<'_, Shard<V>> {
+    pub fn write(&self, shard: usize) -> RwLockWriteGuard<'_, Shard<K, V>> {
         self.0[shard % SHARDS].write().unwrap_or_else(PoisonError::into_inner)
     }
 }

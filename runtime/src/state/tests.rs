@@ -1,4 +1,4 @@
-use std::{num::NonZeroU32, sync::Barrier};
+use std::{net::Ipv4Addr, num::NonZeroU32, sync::Barrier};
 
 use time::macros::date;
 
@@ -7,17 +7,16 @@ use crate::config::{Period, ThrottleConfig};
 
 const SECOND: u64 = 1_000_000_000;
 
-fn bucket(name: &str, rate: f64, burst: u32) -> Bucket {
-    let burst = NonZeroU32::new(burst).expect("not zero");
-    Bucket::new(name, &ThrottleConfig { rate, burst })
+fn throttle(rate: f64, burst: u32) -> ThrottleConfig {
+    ThrottleConfig { rate, burst: NonZeroU32::new(burst).expect("not zero") }
 }
 
 fn window() -> Window {
     Period::Day.window(file::today())
 }
 
-fn quota(name: &str, limit: u64) -> Limit<'_> {
-    Limit::Quota { name, window: window(), limit: Some(limit) }
+fn quota(counter: &Counter, limit: u64) -> Limit<'_> {
+    Limit::Quota { counter, window: window(), limit: Some(limit) }
 }
 
 fn opened() -> (tempfile::TempDir, State) {
@@ -35,82 +34,116 @@ async fn used(state: &State, name: &str) -> u64 {
 #[test]
 fn a_bucket_is_full_at_first_and_fills_at_its_rate() {
     let buckets = Buckets::new(100);
-    let own = bucket("a", 0.5, 3);
+    let own = buckets.named("a", &throttle(0.5, 3), 0);
     for _ in 0..3 {
-        assert_eq!(buckets.take(&own, SECOND), Ok(()));
+        assert_eq!(own.take(SECOND), Ok(()));
     }
-    assert_eq!(buckets.take(&own, SECOND), Err(Duration::from_secs(2)));
-    assert_eq!(buckets.take(&own, 2 * SECOND), Err(Duration::from_secs(1)));
-    assert_eq!(buckets.take(&own, 3 * SECOND), Ok(()));
-    assert_eq!(buckets.take(&own, 4 * SECOND), Err(Duration::from_secs(1)));
-    buckets.give_back(&own);
-    assert_eq!(buckets.take(&own, 4 * SECOND), Ok(()));
+    assert_eq!(own.take(SECOND), Err(Duration::from_secs(2)));
+    assert_eq!(own.take(2 * SECOND), Err(Duration::from_secs(1)));
+    assert_eq!(own.take(3 * SECOND), Ok(()));
+    assert_eq!(own.take(4 * SECOND), Err(Duration::from_secs(1)));
+    own.give_back();
+    assert_eq!(own.take(4 * SECOND), Ok(()));
     // However long it rests, it holds no more than its burst.
     let later = 1_000_000 * SECOND;
-    let taken = (0..10).filter(|_| buckets.take(&own, later).is_ok()).count();
+    let taken = (0..10).filter(|_| own.take(later).is_ok()).count();
     assert_eq!(taken, 3);
+    // Who asks for it again gets the same, as after a reload.
+    assert!(buckets.named("a", &throttle(0.5, 3), later).take(later).is_err());
     // Another limit of the same name is another bucket.
-    assert_eq!(buckets.take(&bucket("a", 0.5, 4), later), Ok(()));
+    assert_eq!(buckets.named("a", &throttle(0.5, 4), later).take(later), Ok(()));
 }
 
 #[test]
 fn the_slowest_and_the_fastest_buckets_count_exactly() {
     let buckets = Buckets::new(100);
     for (rate, burst) in [(0.001, 1_000_000), (1_000_000.0, 1), (3.0, 7)] {
-        let own = bucket("a", rate, burst);
-        let taken = (0..=burst).filter(|_| buckets.take(&own, 5).is_ok()).count();
+        let own = buckets.named("a", &throttle(rate, burst), 0);
+        let taken = (0..=burst).filter(|_| own.take(5).is_ok()).count();
         assert_eq!(taken, burst as usize, "{rate}");
     }
 }
 
 #[test]
+fn names_that_nobody_uses_are_forgotten_when_they_are_full() {
+    let buckets = Buckets::new(100);
+    let used = buckets.named("used", &throttle(0.001, 1), 0);
+    assert_eq!(used.take(0), Ok(()));
+    assert_eq!(buckets.named("drained", &throttle(0.001, 1), 0).take(0), Ok(()));
+    for index in 0..10_000_u64 {
+        let now = index * SECOND / 100;
+        assert_eq!(buckets.named(&format!("{index}"), &throttle(1.0, 1), now).take(now), Ok(()));
+    }
+    assert!(buckets.names() < 3000, "{}", buckets.names());
+    for name in ["used", "drained"] {
+        let same = buckets.named(name, &throttle(0.001, 1), 100 * SECOND);
+        assert!(same.take(100 * SECOND).is_err(), "{name} was forgotten");
+    }
+}
+
+/// Addresses of so many clients.
+fn clients(count: u32) -> impl Iterator<Item = IpAddr> {
+    (0..count).map(|index| Ipv4Addr::from_bits(index).into())
+}
+
+#[test]
 fn full_buckets_are_forgotten_before_others() {
     let buckets = Buckets::new(shards::SHARDS * 4);
-    let drained = bucket("drained", 0.001, 1);
-    assert_eq!(buckets.take(&drained, 0), Ok(()));
+    let (drained, slow, fast) = (IpAddr::from([9; 4]), throttle(0.001, 1), throttle(1.0, 1));
+    assert_eq!(buckets.take_client(drained, &slow, 0), Ok(()));
     // All of these are full again after a second.
-    for index in 0..10_000_u64 {
-        let one = bucket(&format!("client {index}"), 1.0, 1);
-        assert_eq!(buckets.take(&one, index * 2 * SECOND / 1000), Ok(()));
+    for (index, client) in (0..).zip(clients(10_000)) {
+        assert_eq!(buckets.take_client(client, &fast, index * 2 * SECOND / 1000), Ok(()));
     }
-    assert!(buckets.len() <= shards::SHARDS * 4, "{}", buckets.len());
-    assert!(buckets.take(&drained, 20 * SECOND).is_err(), "the drained bucket was forgotten");
+    assert!(buckets.clients() <= shards::SHARDS * 4, "{}", buckets.clients());
+    let again = buckets.take_client(drained, &slow, 20 * SECOND);
+    assert!(again.is_err(), "the drained bucket was forgotten");
+    buckets.give_back_client(drained, &slow);
+    assert_eq!(buckets.take_client(drained, &slow, 20 * SECOND), Ok(()));
 }
 
 #[test]
-fn buckets_are_bounded_where_none_is_full() {
+fn a_flood_of_clients_is_bounded_and_forgets_nobody_else() {
     let buckets = Buckets::new(1000);
-    for index in 0..20_000 {
-        assert_eq!(buckets.take(&bucket(&format!("client {index}"), 0.001, 1), 0), Ok(()));
+    let stage = throttle(1000.0, 1);
+    assert_eq!(buckets.named("stage", &stage, 0).take(0), Ok(()));
+    for client in clients(20_000) {
+        assert_eq!(buckets.take_client(client, &throttle(0.001, 1), 0), Ok(()));
     }
-    assert!(buckets.len() <= 1000, "{}", buckets.len());
+    assert!(buckets.clients() <= 1000, "{}", buckets.clients());
+    assert!(buckets.named("stage", &stage, 0).take(0).is_err(), "the stage's was forgotten");
 }
 
-#[test]
-fn a_flood_of_clients_forgets_nobody_else() {
-    let buckets = Buckets::new(1000);
-    let drained = bucket("stage", 1000.0, 1);
-    assert_eq!(buckets.take(&drained, 0), Ok(()));
-    let burst = NonZeroU32::new(1).expect("not zero");
-    let throttle = ThrottleConfig { rate: 0.001, burst };
-    for index in 0..20_000 {
-        assert_eq!(buckets.take(&Bucket::of_client(&format!("{index}"), &throttle), 0), Ok(()));
+#[tokio::test]
+async fn a_client_has_a_bucket_of_its_own() {
+    let (_folder, state) = opened();
+    let (one, own) = (throttle(0.001, 1), throttle(0.001, 2));
+    let [ada, bob] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+    let client = |address| Limit::Client { address, throttle: &one };
+    assert_eq!(state.take(&[client(ada), Limit::None]).await, Ok(()));
+    // Who is refused by another limit gets it back.
+    let last = state.bucket("last", &own);
+    for _ in 0..3 {
+        let limits = [client(bob), Limit::None, Limit::Bucket(&last), client(ada)];
+        let Err(Denied::Refused(refusal)) = state.take(&limits).await else { panic!("taken") };
+        assert_eq!(refusal.limit, 3);
     }
-    assert!(buckets.take(&drained, 0).is_err(), "the stage's bucket was forgotten");
-    assert!(buckets.len() <= 1001, "{}", buckets.len());
+    assert_eq!(state.take(&[client(bob)]).await, Ok(()));
+    assert!(state.take(&[client(bob)]).await.is_err());
 }
 
 #[test]
 fn many_threads_share_one_bucket_and_one_quota_exactly() {
     let (_folder, state) = opened();
-    let own = bucket("a", 0.001, 1000);
+    let own = state.bucket("a", &throttle(0.001, 1000));
+    let many = state.counter("many");
     let begin = Barrier::new(4);
     let count = |limit: Limit<'_>| {
         begin.wait();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         (0..1000).filter(|_| runtime.block_on(state.take(&[limit])).is_ok()).count()
     };
-    for limit in [Limit::Bucket(&own), quota("many", 1000)] {
+    for limit in [Limit::Bucket(&own), quota(&many, 1000)] {
         let total: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| count(limit))).collect();
             threads.into_iter().map(|thread| thread.join().expect("a count")).sum()
@@ -122,8 +155,10 @@ fn many_threads_share_one_bucket_and_one_quota_exactly() {
 #[tokio::test]
 async fn who_is_refused_takes_nothing() {
     let (_folder, state) = opened();
-    let (first, last) = (bucket("first", 0.001, 10), bucket("last", 0.001, 2));
-    let limits = [Limit::Bucket(&first), quota("q", 5), Limit::Bucket(&last)];
+    let first = state.bucket("first", &throttle(0.001, 10));
+    let last = state.bucket("last", &throttle(0.001, 2));
+    let q = state.counter("q");
+    let limits = [Limit::Bucket(&first), quota(&q, 5), Limit::Bucket(&last)];
     assert_eq!(state.take(&limits).await, Ok(()));
     assert_eq!(state.take(&limits).await, Ok(()));
     for _ in 0..20 {
@@ -149,9 +184,10 @@ async fn who_is_refused_takes_nothing() {
 async fn quotas_outlive_the_process_each_for_its_period() {
     let (folder, state) = opened();
     let other = Window { first: date!(2999 - 01 - 01), until: date!(2999 - 02 - 01) };
-    let later = Limit::Quota { name: "q", window: other, limit: None };
+    let q = state.counter("q");
+    let later = Limit::Quota { counter: &q, window: other, limit: None };
     for _ in 0..3 {
-        assert_eq!(state.take(&[quota("q", 4)]).await, Ok(()));
+        assert_eq!(state.take(&[quota(&state.counter("q"), 4)]).await, Ok(()));
     }
     assert_eq!(state.take(&[later]).await, Ok(()));
     drop(state);
@@ -160,8 +196,8 @@ async fn quotas_outlive_the_process_each_for_its_period() {
     assert_eq!(used(&state, "nobody").await, 0);
     let later = state.used(vec![("q".to_owned(), other)]).await.expect("readable");
     assert_eq!(later, [1]);
-    assert_eq!(state.take(&[quota("q", 4)]).await, Ok(()));
-    assert!(state.take(&[quota("q", 4)]).await.is_err());
+    assert_eq!(state.take(&[quota(&state.counter("q"), 4)]).await, Ok(()));
+    assert!(state.take(&[quota(&state.counter("q"), 4)]).await.is_err());
 }
 
 #[tokio::test]
@@ -169,19 +205,19 @@ async fn two_processes_count_into_one_file() {
     let (folder, one) = opened();
     let two = State::open(folder.path()).expect("opens");
     for _ in 0..3 {
-        assert_eq!(one.take(&[quota("q", 10)]).await, Ok(()));
-        assert_eq!(two.take(&[quota("q", 10)]).await, Ok(()));
+        assert_eq!(one.take(&[quota(&one.counter("q"), 10)]).await, Ok(()));
+        assert_eq!(two.take(&[quota(&two.counter("q"), 10)]).await, Ok(()));
     }
     one.flush();
     two.flush();
     assert_eq!((used(&one, "q").await, used(&two, "q").await), (6, 6));
     // Whoever writes learns what the others have counted.
-    while two.take(&[quota("q", 10)]).await.is_ok() {}
+    while two.take(&[quota(&two.counter("q"), 10)]).await.is_ok() {}
     two.flush();
-    assert_eq!(one.take(&[quota("q", 11)]).await, Ok(()));
+    assert_eq!(one.take(&[quota(&one.counter("q"), 11)]).await, Ok(()));
     one.flush();
     assert_eq!(used(&one, "q").await, 11);
-    assert!(one.take(&[quota("q", 11)]).await.is_err());
+    assert!(one.take(&[quota(&one.counter("q"), 11)]).await.is_err());
 }
 
 #[tokio::test]
@@ -199,20 +235,21 @@ async fn a_file_that_says_anything_is_counted_on() {
     }
     drop(state);
     let state = State::open(folder.path()).expect("opens");
-    let all = |name| Limit::Quota { name, window: window(), limit: None };
-    let empty = bucket("empty", 0.001, 1);
+    let empty = state.bucket("empty", &throttle(0.001, 1));
     assert_eq!(state.take(&[Limit::Bucket(&empty)]).await, Ok(()));
     for name in ["lowest", "negative", "highest"] {
-        assert_eq!(state.take(&[all(name)]).await, Ok(()));
+        let counter = state.counter(name);
+        let all = Limit::Quota { counter: &counter, window: window(), limit: None };
+        assert_eq!(state.take(&[all]).await, Ok(()));
         assert_eq!(used(&state, name).await > 0, name == "highest", "{name}");
-        assert!(state.take(&[all(name), Limit::Bucket(&empty)]).await.is_err());
+        assert!(state.take(&[all, Limit::Bucket(&empty)]).await.is_err());
     }
-    assert_eq!(state.take(&[quota("negative", 10)]).await, Ok(()));
-    assert!(state.take(&[quota("highest", u64::MAX)]).await.is_ok());
+    assert_eq!(state.take(&[quota(&state.counter("negative"), 10)]).await, Ok(()));
+    assert!(state.take(&[quota(&state.counter("highest"), u64::MAX)]).await.is_ok());
     // What others set back is set back for us.
     let connection = rusqlite::Connection::open(folder.path().join("usage.sqlite"));
     connection.expect("opens").execute("DELETE FROM counter", []).expect("written");
-    assert_eq!(state.take(&[quota("q", 1)]).await, Ok(()));
+    assert_eq!(state.take(&[quota(&state.counter("q"), 1)]).await, Ok(()));
     assert_eq!(used(&state, "q").await, 1);
 }
 
@@ -234,7 +271,7 @@ async fn many_processes_may_open_a_folder_at_once() {
 #[tokio::test]
 async fn what_is_counted_is_written_without_being_asked() {
     let (folder, state) = opened();
-    assert_eq!(state.take(&[quota("q", 10)]).await, Ok(()));
+    assert_eq!(state.take(&[quota(&state.counter("q"), 10)]).await, Ok(()));
     let begun = std::time::Instant::now();
     loop {
         let file = file::File::open(folder.path()).expect("opens");
@@ -252,7 +289,7 @@ async fn a_damaged_file_is_set_aside() {
     std::fs::write(&path, "no database, but long enough to be taken for one ".repeat(100))
         .expect("written");
     let state = State::open(folder.path()).expect("opens");
-    assert_eq!(state.take(&[quota("q", 1)]).await, Ok(()));
+    assert_eq!(state.take(&[quota(&state.counter("q"), 1)]).await, Ok(()));
     assert_eq!(used(&state, "q").await, 1);
     let names = std::fs::read_dir(folder.path()).expect("a folder");
     let names: Vec<String> = names
@@ -268,7 +305,7 @@ async fn no_damage_is_more_than_an_error() {
     let (folder, state) = opened();
     for index in 0..50 {
         let name = format!("key {index}");
-        assert_eq!(state.take(&[quota(&name, 10)]).await, Ok(()));
+        assert_eq!(state.take(&[quota(&state.counter(&name), 10)]).await, Ok(()));
     }
     drop(state);
     let path = folder.path().join("usage.sqlite");
@@ -280,7 +317,7 @@ async fn no_damage_is_more_than_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("usage.sqlite"), &damaged).expect("written");
         if let Ok(state) = State::open(folder.path()) {
-            assert_eq!(state.take(&[quota("new", 10)]).await, Ok(()));
+            assert_eq!(state.take(&[quota(&state.counter("new"), 10)]).await, Ok(()));
         }
     }
 }

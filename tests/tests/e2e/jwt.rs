@@ -298,6 +298,59 @@ fn a_token_opens_what_its_scopes_allow() {
 }
 
 #[test]
+fn what_one_authorizer_remembers_no_other_takes() {
+    let given = json!({
+        "t": { "key": "k", "claims": claims(json!({})) },
+        "both": { "key": "k", "claims": claims(json!({ "aud": ["app", "other"] })) },
+        "stranger": { "key": "stranger", "claims": claims(json!({})), "headers": { "kid": "k" } },
+    });
+    let name = "what_one_authorizer_remembers_no_other_takes";
+    let keys = json!({ "k": "RS256", "stranger": "RS256" });
+    let Some(tokens) = Tokens::new(name, &keys, &given) else { return };
+    let other = format!(
+        r#"
+[authorizer.others]
+type = "jwt"
+issuer = "{ISSUER}"
+audience = ["other"]
+jwks = "jwks.json"
+
+[[route]]
+route = "GET /other"
+authorizer = "others"
+mock = {{ body = "other" }}
+"#
+    );
+    let gateway = gateway(&other, &tokens.key_set(&["k"]));
+    for _ in 0..3 {
+        for (token, path, status) in [
+            ("t", "/me", 200),
+            ("t", "/other", 401),
+            ("both", "/other", 200),
+            ("both", "/me", 200),
+            ("stranger", "/me", 401),
+        ] {
+            assert_eq!(get(&gateway, path, tokens.get(token)).status, status, "{token} {path}");
+        }
+        // What is remembered is the text as a whole: another signature or other
+        // claims are another token, and so is a part of it.
+        let good = tokens.get("t");
+        let (head, signature) = good.rsplit_once('.').expect("parts");
+        let (_, strange) = tokens.get("stranger").rsplit_once('.').expect("parts");
+        let (both, _) = tokens.get("both").rsplit_once('.').expect("parts");
+        for forged in [
+            format!("{head}.{strange}"),
+            format!("{both}.{signature}"),
+            format!("x{good}"),
+            format!(".{signature}"),
+            signature.to_owned(),
+        ] {
+            assert_eq!(get(&gateway, "/me", &forged).status, 401, "{forged}");
+        }
+    }
+}
+
+#[test]
 fn a_token_in_the_query_is_in_no_log() {
     let given = json!({ "t": { "key": "k", "claims": claims(json!({})) } });
     let name = "a_token_in_the_query_is_in_no_log";
@@ -333,7 +386,10 @@ function = "probe"
     std::fs::write(project.path().join("jwks.json"), key_set).expect("written");
     let gateway = project.serve();
     let token = tokens.get("t");
-    assert_eq!(gateway.get(&format!("/there?a=1&access%5Ftoken={token}&b=2")).text(), "there");
+    // The second one is remembered, and as secret.
+    for _ in 0..2 {
+        assert_eq!(gateway.get(&format!("/there?a=1&access%5Ftoken={token}&b=2")).text(), "there");
+    }
     assert_eq!(
         gateway.get(&format!("/there?access_token={token}&access_token={token}")).status,
         401
@@ -355,6 +411,8 @@ fn a_file_of_keys_is_followed() {
     let name = "a_file_of_keys_is_followed";
     let Some(tokens) = Tokens::new(name, &keys, &given) else { return };
     let gateway = gateway("", &tokens.key_set(&["old", "weak"]));
+    // Twice: the second time it is remembered.
+    assert_eq!(get(&gateway, "/me", tokens.get("old")).status, 200);
     assert_eq!(get(&gateway, "/me", tokens.get("old")).status, 200);
     assert_eq!(get(&gateway, "/me", tokens.get("new")).status, 401);
     let file = gateway.project.path().join("jwks.json");
@@ -461,9 +519,13 @@ fn keys_are_fetched_once_and_again_for_new_names_but_not_for_made_up_ones() {
     let most = 3 + usize::try_from(begun.elapsed().as_secs() / 10).expect("a number");
     assert!(issuer.fetches("GET /keys") <= most, "{}", issuer.fetches("GET /keys"));
 
-    // Nor do they keep a new key out for long.
-    issuer.publish(&tokens.key_set(&["old", "new", "late"]));
+    // Nor do they keep a new key out for long. With one that is not published
+    // any more go its tokens, remembered or not.
+    assert_eq!(get(&gateway, "/me", tokens.get("old")).status, 200);
+    issuer.publish(&tokens.key_set(&["new", "late"]));
     gateway.wait("the new key", || get(&gateway, "/me", tokens.get("late")).status == 200);
+    assert_eq!(get(&gateway, "/me", tokens.get("old")).status, 401);
+    assert_eq!(get(&gateway, "/me", tokens.get("new")).status, 200);
 
     // A reload asks nobody.
     let fetches = issuer.fetches("GET /keys");

@@ -166,6 +166,17 @@ fn a_rest_api_s_user_pool_takes_id_tokens_or_scopes() {
             == json!({ "message": "The incoming token has expired" })
     });
 
+    // One that was good is remembered, and over all the same.
+    let short = token(&gateway.project, &["ada", "--expires-in", "8s"]);
+    for _ in 0..2 {
+        assert_eq!(get(&gateway, "/me", &short).status, 200);
+    }
+    gateway.wait("the end of the other token", || {
+        let answer = get(&gateway, "/me", &short);
+        assert!(matches!(answer.status, 200 | 401), "{}", answer.status);
+        answer.status == 401
+    });
+
     let event = get(&gateway, "/me", &id).json();
     let claims = &event["requestContext"]["authorizer"]["claims"];
     for (name, value) in [

@@ -23,7 +23,14 @@ pub async fn authorize(
     config: &CognitoAuthorizer,
     trace: &mut Trace,
 ) -> Result<Bearer, GatewayError> {
-    let claims = jwt::verified(request, authorizer, &config.tokens, trace).await?;
+    // An HTTP API has no authorizer of this type but the other, whose events
+    // these are.
+    let form = match request.kind() {
+        ApiKind::Rest => Form::UserPool,
+        ApiKind::Http => Form::Jwt,
+    };
+    let token = jwt::verified(request, authorizer, &config.tokens, form, trace).await?;
+    let claims = &token.claims;
     let is_id = request.matched.route.scopes.is_empty();
     let wanted = if is_id { "id" } else { "access" };
     if claims.text("token_use") != Some(wanted) {
@@ -37,11 +44,5 @@ pub async fn authorize(
             return Err(jwt::refused(request, Refusal::Audience));
         }
     }
-    // An HTTP API has no authorizer of this type but the other, whose events
-    // these are.
-    let form = match request.kind() {
-        ApiKind::Rest => Form::UserPool,
-        ApiKind::Http => Form::Jwt,
-    };
-    jwt::bearer(request, authorizer, &claims, form, trace)
+    jwt::bearer(request, authorizer, token, trace)
 }

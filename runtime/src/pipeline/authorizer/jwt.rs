@@ -2,15 +2,15 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-jwt-authorizer.html>
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::super::{
     Trace, caller::Bearer, error::GatewayError, expression::Scope, method_request::MethodRequest,
 };
 use crate::{
-    config::JwtAuthorizer,
+    config::{JwtAuthorizer, MappingExpression},
     gateway::{Authorizer, Keys},
-    jwt::{Claims, Form, KeySet, Refusal, Token},
+    jwt::{self, Form, KeySet, Refusal, Token, Verified},
 };
 
 /// What the token says of the caller, who may make this call.
@@ -23,11 +23,11 @@ pub async fn authorize(
     config: &JwtAuthorizer,
     trace: &mut Trace,
 ) -> Result<Bearer, GatewayError> {
-    let claims = verified(request, authorizer, config, trace).await?;
-    bearer(request, authorizer, &claims, Form::Jwt, trace)
+    let verified = verified(request, authorizer, config, Form::Jwt, trace).await?;
+    bearer(request, authorizer, verified, trace)
 }
 
-/// The claims of the request's one token.
+/// What the request's one token says.
 ///
 /// # Errors
 /// [`GatewayError::InvalidToken`]
@@ -35,23 +35,71 @@ pub async fn verified(
     request: &MethodRequest<'_>,
     authorizer: &Authorizer,
     config: &JwtAuthorizer,
+    form: Form,
     trace: &mut Trace,
-) -> Result<Claims, GatewayError> {
+) -> Result<Arc<Verified>, GatewayError> {
     let refused = |refusal| refused(request, refusal);
-    let sent = Scope::request(request).values(&config.identity);
-    let sent = match sent.as_slice() {
-        [] => return Err(refused(Refusal::Missing)),
-        [sent] => sent,
-        // Whatever reads the first, and whatever reads the last, sees the same.
-        _ => return Err(refused(Refusal::Several)),
-    };
-    let token = Token::read(sent).map_err(refused)?;
-    trace.mask(&token.secret());
-    let keys =
-        keys(request, authorizer, &token.key).await.ok_or_else(|| refused(Refusal::NoKeys))?;
+    let now = request.exchange.time;
+    let sent = sent(request, &config.identity).map_err(refused)?;
+    if let Some(known) = known(authorizer, &sent) {
+        trace.mask(|| jwt::secret(&String::from_utf8_lossy(&sent)));
+        known.check(now).map_err(refused)?;
+        return Ok(known);
+    }
+    let text = String::from_utf8_lossy(&sent);
+    let token = Token::read(&text).map_err(refused)?;
+    trace.mask(|| jwt::secret(&text));
+    // Apart, since most requests have no need of it.
+    let keys = Box::pin(keys(request, authorizer, &token.key)).await;
+    let keys = keys.ok_or_else(|| refused(Refusal::NoKeys))?;
     let claims = token.verify(&keys).map_err(refused)?;
-    claims.check(&config.rules, request.exchange.time).map_err(refused)?;
-    Ok(claims)
+    let times = claims.check(&config.rules, now).map_err(refused)?;
+    let verified = Arc::new(Verified::new(claims, times, form, keys));
+    if let Some(tokens) = &authorizer.verified {
+        tokens.remember(&sent, &verified);
+    }
+    Ok(verified)
+}
+
+/// What the client sent as its token.
+///
+/// # Errors
+/// [`Refusal::Missing`], [`Refusal::Several`]
+fn sent<'r>(
+    request: &'r MethodRequest<'_>,
+    identity: &MappingExpression,
+) -> Result<Cow<'r, [u8]>, Refusal> {
+    let (first, second) = match identity {
+        // Where most are, as it came.
+        MappingExpression::RequestHeaders(name) => {
+            let mut values = request.headers.get_all(name).iter();
+            let mut next = || values.next().map(|value| Cow::Borrowed(value.as_bytes()));
+            (next(), next())
+        }
+        other => {
+            let mut values = Scope::request(request).values(other).into_iter();
+            let mut next = || values.next().map(|value| Cow::Owned(value.into_bytes()));
+            (next(), next())
+        }
+    };
+    match (first, second) {
+        (None, _) => Err(Refusal::Missing),
+        (Some(sent), None) => Ok(sent),
+        // Whatever reads the first, and whatever reads the last, sees the same.
+        _ => Err(Refusal::Several),
+    }
+}
+
+/// What is known of the token, as long as the keys that verified it are those
+/// that it would be verified with now.
+fn known(authorizer: &Authorizer, sent: &[u8]) -> Option<Arc<Verified>> {
+    let known = authorizer.verified.as_ref()?.get(sent)?;
+    let holds = match &authorizer.keys {
+        Keys::None => false,
+        Keys::Here(keys) => Arc::ptr_eq(keys, &known.keys),
+        Keys::Remote(remote) => remote.publishes(&known.keys),
+    };
+    holds.then_some(known)
 }
 
 /// Never waits longer for an issuer than for the route's integration.
@@ -78,25 +126,19 @@ async fn keys(
 pub fn bearer(
     request: &MethodRequest<'_>,
     authorizer: &Authorizer,
-    claims: &Claims,
-    form: Form,
+    token: Arc<Verified>,
     trace: &mut Trace,
 ) -> Result<Bearer, GatewayError> {
     let wanted = &request.matched.route.scopes;
-    let scopes = claims.scopes();
-    if !wanted.is_empty() && !wanted.iter().any(|any| scopes.contains(&any.as_str())) {
+    let is_wanted = |scope: &&str| wanted.iter().any(|any| any == scope);
+    if !wanted.is_empty() && !token.claims.scopes().iter().any(is_wanted) {
         return Err(GatewayError::InsufficientScope { wanted: wanted.clone() });
     }
     trace.note("authorizer", |_| {
-        let who = claims.text("sub").unwrap_or("nobody by name");
+        let who = token.claims.text("sub").unwrap_or("nobody by name");
         format!("{} (verified): {who:?}", authorizer.config.name)
     });
-    let scopes = scopes.into_iter().map(str::to_owned).collect();
-    Ok(Bearer {
-        claims: claims.texts(form),
-        scopes: (!wanted.is_empty()).then_some(scopes),
-        kind: request.kind(),
-    })
+    Ok(Bearer { token, has_scopes: !wanted.is_empty(), kind: request.kind() })
 }
 
 /// A token that does not count, as clients and the log are told.
