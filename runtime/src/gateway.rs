@@ -80,6 +80,8 @@ pub struct Gateway {
     pub recording: Option<Recording>,
     /// What this is the URL of, where it is one's.
     pub url: Option<Url>,
+    /// The deployment's id, as events have it.
+    pub deployment_id: String,
     urls: Urls,
 }
 
@@ -363,6 +365,7 @@ impl Gateway {
         let account = account.map(|throttle| state.bucket("account", throttle));
         let api_keys = ApiKeys::new(&config, &state);
         let urls = Urls::new(&config);
+        let deployment_id = short_id::<6>(&config.name);
         Self {
             config,
             functions,
@@ -378,6 +381,7 @@ impl Gateway {
             recording,
             url: None,
             urls,
+            deployment_id,
         }
     }
 

@@ -39,6 +39,8 @@ pub mod usage_plan;
 
 mod short_id;
 
+mod json;
+
 pub mod mapping;
 
 pub mod integration;

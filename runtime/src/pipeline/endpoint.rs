@@ -7,6 +7,8 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-custom-domains.html>
 
+use std::borrow::Cow;
+
 use http::{HeaderValue, Version, header, request::Parts, uri::Authority};
 
 use super::{Connection, error::GatewayError};
@@ -67,6 +69,20 @@ pub fn settle_host(parts: &mut Parts) {
 /// The host that a request names, without its port.
 pub fn host(headers: &http::HeaderMap) -> Option<Authority> {
     headers.get(header::HOST)?.to_str().ok()?.parse().ok()
+}
+
+/// The same without its port, as text.
+pub fn host_text(headers: &http::HeaderMap) -> Option<Cow<'_, str>> {
+    let text = headers.get(header::HOST)?.to_str().ok()?;
+    let (name, port) = text.split_once(':').unwrap_or((text, "0"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let digits =
+        |port: &str| (1..6).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    // As nearly all are; what else an authority may be is the parser's to say.
+    if !name.is_empty() && name.bytes().all(is_plain) && digits(port) {
+        return Some(name.into());
+    }
+    text.parse().ok().map(|authority: Authority| authority.host().to_owned().into())
 }
 
 /// The domain that a request is for; none for the default endpoint.

@@ -3,14 +3,13 @@
 //! Format 1.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 //! Format 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use std::{borrow::Cow, collections::BTreeMap, time::SystemTime};
+use std::{borrow::Cow, fmt::Write as _, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderName, header};
+use http::header;
+use indexmap::IndexMap;
 use percent_encoding::percent_decode_str;
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use serde_json::json;
-use time::{OffsetDateTime, macros::format_description};
+use time::OffsetDateTime;
 
 use super::{
     TRACE_ID,
@@ -23,279 +22,73 @@ use super::{
 use crate::{
     config::{ApiKind, LambdaInput, PayloadFormat},
     gateway::{ACCOUNT_ID, Target},
-    short_id::short_id,
+    json::{self, Writer},
     tls::ClientCertificate,
 };
 
+/// Room for an event without its body, in bytes; most need less.
+const EVENT_BYTES: usize = 3072;
+
 /// The event's JSON text for the route's function.
 pub fn text(request: &MethodRequest<'_>) -> String {
-    let event = match request.matched.route.target {
-        Target::Function { payload: PayloadFormat::V1, .. } => v1(request, body(request)),
-        _ => v2(request, body(request)),
-    };
-    // Every part is text, a number or a map with text for keys.
-    event.unwrap_or_default()
-}
-
-/// An object whose members keep their order.
-struct Members<V>(Vec<(String, V)>);
-
-impl<V: Serialize> Serialize for Members<V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
+    let mut json = Writer::with_capacity(EVENT_BYTES + request.body.len());
+    let (body, is_base64_encoded) = body(request);
+    json.object(|json| {
+        match request.matched.route.target {
+            Target::Function { payload: PayloadFormat::V1, .. } => {
+                if request.kind() == ApiKind::Http {
+                    json.member("version").text("1.0");
+                }
+                v1(json, request);
+                json.member("body").text_or_null(body.as_deref());
+            }
+            _ => {
+                json.member("version").text("2.0");
+                v2(json, request);
+                // What is not there is `null` in format 1.0 and absent in 2.0.
+                if let Some(body) = &body {
+                    json.member("body").text(body);
+                }
+            }
         }
-        map.end()
-    }
-}
-
-impl<V> Members<V> {
-    /// Nothing is `null` in format 1.0 and absent in 2.0.
-    fn some(self) -> Option<Self> {
-        (!self.0.is_empty()).then_some(self)
-    }
-}
-
-/// Pairs with the same name become one member of all their values.
-fn grouped<'v>(
-    pairs: impl Iterator<Item = (&'v str, Cow<'v, str>)>,
-) -> Vec<(&'v str, Vec<Cow<'v, str>>)> {
-    let mut groups: Vec<(&str, Vec<Cow<'_, str>>)> = Vec::new();
-    let mut places: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
-    for (name, value) in pairs {
-        let place = *places.entry(name).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some((_, values)) => values.push(value),
-            None => groups.push((name, vec![value])),
-        }
-    }
-    groups
-}
-
-fn last(groups: &[(&str, Vec<Cow<'_, str>>)], name: impl Fn(&str) -> String) -> Members<String> {
-    let value =
-        |values: &[Cow<'_, str>]| values.last().map(ToString::to_string).unwrap_or_default();
-    Members(groups.iter().map(|(key, values)| (name(key), value(values))).collect())
-}
-
-fn all<'v>(
-    groups: Vec<(&'v str, Vec<Cow<'v, str>>)>,
-    name: impl Fn(&str) -> String,
-) -> Members<Vec<Cow<'v, str>>> {
-    Members(groups.into_iter().map(|(key, values)| (name(key), values)).collect())
-}
-
-/// Who asked, and by which way: headers that the service adds.
-pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
-    let before = request.headers.get_all("x-forwarded-for").iter();
-    let mut hops: Vec<Cow<'_, str>> =
-        before.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    hops.push(request.connection.peer().to_string().into());
-    let forwarded_for = hops.join(", ");
-    [
-        (TRACE_ID, Cow::Borrowed(request.exchange.trace_id())),
-        ("x-forwarded-for", Cow::Owned(forwarded_for)),
-        ("x-forwarded-port", Cow::Owned(request.connection.port().to_string())),
-        ("x-forwarded-proto", Cow::Borrowed(request.connection.scheme())),
-    ]
-}
-
-/// The client's headers with those that the service adds.
-fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<(&'v str, Cow<'v, str>)> {
-    let ours = forwarding_headers(request);
-    let mut headers: Vec<(&str, Cow<'_, str>)> = request
-        .headers
-        .iter()
-        .filter(|(name, _)| !ours.iter().any(|(own, _)| own == name) && !HOP_BY_HOP.contains(name))
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-        .collect();
-    headers.extend(ours);
-    if request.headers.get(header::HOST).is_none() {
-        headers.push(("host", Cow::Owned(request.domain_name())));
-    }
-    headers
-}
-
-/// Headers of one connection, which neither an integration nor a client sees.
-pub const HOP_BY_HOP: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
-
-/// The body as an event carries it, and whether that is base64.
-type EventBody<'v> = (Option<Cow<'v, str>>, bool);
-
-fn body<'v>(request: &'v MethodRequest<'_>) -> EventBody<'v> {
-    if request.body.is_empty() {
-        return (None, false);
-    }
-    match std::str::from_utf8(&request.body) {
-        Ok(text) if content::is_text(request) => (Some(Cow::Borrowed(text)), false),
-        _ => (Some(Cow::Owned(STANDARD.encode(&request.body))), true),
-    }
-}
-
-/// `09/Apr/2015:12:34:56 +0000` and milliseconds since the epoch.
-fn times(time: SystemTime) -> (String, u64) {
-    let format =
-        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
-    let text = OffsetDateTime::from(time).format(&format).unwrap_or_default();
-    let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-    (text, u64::try_from(millis).unwrap_or(u64::MAX))
-}
-
-/// The first label of a host name; the whole of an address.
-fn domain_prefix(domain: &str) -> &str {
-    if domain.starts_with('[') || domain.parse::<std::net::IpAddr>().is_ok() {
-        return domain;
-    }
-    domain.split('.').next().unwrap_or(domain)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EventV1<'r> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'static str>,
-    resource: &'r str,
-    path: Cow<'r, str>,
-    http_method: &'r str,
-    headers: Option<Members<String>>,
-    multi_value_headers: Option<Members<Vec<Cow<'r, str>>>>,
-    query_string_parameters: Option<Members<String>>,
-    multi_value_query_string_parameters: Option<Members<Vec<Cow<'r, str>>>>,
-    path_parameters: Option<Members<&'r str>>,
-    stage_variables: Option<&'r BTreeMap<String, String>>,
-    request_context: ContextV1<'r>,
-    body: Option<Cow<'r, str>>,
-    is_base64_encoded: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ContextV1<'r> {
-    account_id: &'static str,
-    api_id: &'r str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorizer: Option<serde_json::Value>,
-    domain_name: &'r str,
-    domain_prefix: &'r str,
-    extended_request_id: String,
-    http_method: &'r str,
-    identity: IdentityV1<'r>,
-    path: &'r str,
-    protocol: &'static str,
-    request_id: &'r str,
-    request_time: String,
-    request_time_epoch: u64,
-    resource_id: &'r str,
-    resource_path: &'r str,
-    stage: &'r str,
-    deployment_id: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct IdentityV1<'r> {
-    access_key: Option<&'r str>,
-    account_id: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_key: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    api_key_id: Option<&'r str>,
-    caller: Option<&'r str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_cert: Option<&'r ClientCertificate>,
-    cognito_authentication_provider: (),
-    cognito_authentication_type: (),
-    cognito_identity_id: (),
-    cognito_identity_pool_id: (),
-    principal_org_id: (),
-    source_ip: String,
-    user: Option<&'r str>,
-    user_agent: Option<Cow<'r, str>>,
-    user_arn: Option<&'r str>,
-}
-
-fn context_v1<'r>(about: &About<'r>, domain: &'r str) -> ContextV1<'r> {
-    let kind = about.gateway.config.kind;
-    let (request_time, request_time_epoch) = times(about.exchange.time);
-    let caller = about.exchange.caller.get();
-    let user = caller.and_then(Caller::iam);
-    ContextV1 {
-        account_id: ACCOUNT_ID,
-        api_id: &about.gateway.config.name,
-        authorizer: match caller.and_then(Caller::v1) {
-            Some(own) => Some(own),
-            // What an HTTP API has where there is none.
-            None => (kind == ApiKind::Http).then(|| json!({ "claims": null, "scopes": null })),
-        },
-        domain_name: domain,
-        domain_prefix: domain_prefix(domain),
-        extended_request_id: extended_id(about.exchange.id),
-        http_method: about.method.as_str(),
-        identity: IdentityV1 {
-            access_key: user.map(|user| user.credential.access_key_id.as_str()),
-            account_id: user.map(|_| ACCOUNT_ID),
-            api_key: about.exchange.api_key.get().map(|key| key.value.reveal()),
-            api_key_id: about.exchange.api_key.get().map(|key| key.id.as_str()),
-            caller: user.map(|user| user.id.as_str()),
-            client_cert: client_certificate(about),
-            cognito_authentication_provider: (),
-            cognito_authentication_type: (),
-            cognito_identity_id: (),
-            cognito_identity_pool_id: (),
-            principal_org_id: (),
-            source_ip: about.connection.client.ip().to_string(),
-            user: user.map(|user| user.id.as_str()),
-            user_agent: header_text(about.headers, header::USER_AGENT),
-            user_arn: user.map(|user| user.arn.as_str()),
-        },
-        path: about.path,
-        protocol: about.protocol(),
-        request_id: &about.exchange.request_id,
-        request_time,
-        request_time_epoch,
-        resource_id: about.route.map_or("", |route| &route.resource_id),
-        resource_path: about.route.map_or("", |route| &route.resource),
-        stage: about.exchange.stage.name,
-        deployment_id: short_id::<6>(&about.gateway.config.name),
-    }
-}
-
-/// The client's own, where it had to show one.
-fn client_certificate<'r>(about: &About<'r>) -> Option<&'r ClientCertificate> {
-    about.connection.tls.as_ref()?.client_certificate.as_ref()
+        json.member("isBase64Encoded").flag(is_base64_encoded);
+    });
+    json.finish()
 }
 
 /// The `requestContext` of the route's event, with what else an event says
 /// beside the request itself, as JSON of ASCII.
 pub fn request_context(request: &MethodRequest<'_>) -> String {
-    let domain = request.domain_name();
-    let context = match request.matched.route.target {
-        Target::Function { payload: PayloadFormat::V1, .. } => {
-            serde_json::to_value(context_v1(&request.about(), &domain))
+    let mut json = Writer::with_capacity(EVENT_BYTES);
+    json.object(|json| {
+        match request.matched.route.target {
+            Target::Function { payload: PayloadFormat::V1, .. } => {
+                context_v1(json, &request.about());
+            }
+            _ => context_v2(json, request),
         }
-        _ => serde_json::to_value(context_v2(request, &domain)),
-    };
-    // Every part is text, a number or a map with text for keys.
-    let mut context = context.unwrap_or_default();
-    if !request.matched.parameters.is_empty() {
-        let parameters = request.matched.parameters.iter().cloned();
-        context["pathParameters"] = parameters
-            .map(|(name, value)| (name, value.into()))
-            .collect::<serde_json::Map<_, _>>()
-            .into();
-    }
-    if let Some(variables) = stage_variables(request) {
-        context["stageVariables"] = json!(variables);
-    }
-    crate::sandbox::ascii_json(&context)
+        parameters_v2(json, request);
+    });
+    json::ascii(json.finish())
+}
+
+/// `$context` of mapping templates: what a function knows as its event's
+/// `requestContext`, and the trace's id.
+pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json::Value> {
+    let mut json = Writer::with_capacity(EVENT_BYTES);
+    json.object(|json| {
+        context_v1(json, about);
+        json.member("xrayTraceId").text(about.exchange.trace_id());
+        if let Some(base_path) = about.exchange.base_path {
+            let domain = json.member("customDomain");
+            domain.object(|json| json.member("basePathMatched").text(base_path));
+        }
+        if let Some(is_canary) = about.exchange.stage.is_canary {
+            json.member("isCanaryRequest").flag(is_canary);
+        }
+    });
+    // It is what has just been written.
+    serde_json::from_str(&json.finish()).unwrap_or_default()
 }
 
 /// What a Lambda authorizer is asked with; `identity` are its sources' values.
@@ -307,80 +100,213 @@ pub fn for_authorizer(
     identity: &[String],
 ) -> String {
     let arn = method_arn(request);
-    let LambdaInput::Request { payload, .. } = input else {
-        let token = identity.first();
-        let event = json!({ "type": "TOKEN", "methodArn": arn, "authorizationToken": token });
-        return event.to_string();
-    };
-    let nothing = (None, false);
-    let event = match payload {
-        PayloadFormat::V1 => v1(request, nothing),
-        PayloadFormat::V2 => v2(request, nothing),
-    };
-    let event: Option<serde_json::Value> =
-        event.ok().and_then(|text| serde_json::from_str(&text).ok());
-    let Some(serde_json::Value::Object(mut event)) = event else { return String::new() };
-    event.remove("body");
-    event.remove("isBase64Encoded");
-    let mut own = serde_json::Map::new();
-    own.extend(event.remove("version").map(|version| ("version".to_owned(), version)));
-    own.insert("type".to_owned(), "REQUEST".into());
-    match (payload, request.kind()) {
-        (PayloadFormat::V2, _) => {
-            own.insert("routeArn".to_owned(), arn.into());
-            own.insert("identitySource".to_owned(), json!(identity));
+    let mut json = Writer::with_capacity(EVENT_BYTES);
+    json.object(|json| match (input, request.kind()) {
+        (LambdaInput::Request { payload: PayloadFormat::V2, .. }, _) => {
+            json.member("version").text("2.0");
+            json.member("type").text("REQUEST");
+            json.member("routeArn").text(&arn);
+            json.member("identitySource").value(identity);
+            v2(json, request);
         }
-        (PayloadFormat::V1, ApiKind::Http) => {
-            own.insert("methodArn".to_owned(), arn.into());
-            own.insert("identitySource".to_owned(), identity.join(",").into());
-            own.insert("authorizationToken".to_owned(), identity.join(",").into());
+        (LambdaInput::Request { payload: PayloadFormat::V1, .. }, ApiKind::Http) => {
+            let identity = identity.join(",");
+            json.member("version").text("1.0");
+            json.member("type").text("REQUEST");
+            json.member("methodArn").text(&arn);
+            json.member("identitySource").text(&identity);
+            json.member("authorizationToken").text(&identity);
+            v1(json, request);
         }
-        (PayloadFormat::V1, ApiKind::Rest) => {
-            own.insert("methodArn".to_owned(), arn.into());
+        (LambdaInput::Request { payload: PayloadFormat::V1, .. }, ApiKind::Rest) => {
+            json.member("type").text("REQUEST");
+            json.member("methodArn").text(&arn);
+            v1(json, request);
         }
-    }
-    own.append(&mut event);
-    serde_json::Value::Object(own).to_string()
-}
-
-/// `$context` of mapping templates: what a function knows as its event's
-/// `requestContext`, and the trace's id.
-pub fn template_context(about: &About<'_>) -> serde_json::Map<String, serde_json::Value> {
-    let context = serde_json::to_value(context_v1(about, &about.domain_name()));
-    let mut context = match context {
-        Ok(serde_json::Value::Object(context)) => context,
-        _ => serde_json::Map::new(),
-    };
-    context.insert("xrayTraceId".to_owned(), about.exchange.trace_id().into());
-    if let Some(base_path) = about.exchange.base_path {
-        context.insert("customDomain".to_owned(), json!({ "basePathMatched": base_path }));
-    }
-    if let Some(is_canary) = about.exchange.stage.is_canary {
-        context.insert("isCanaryRequest".to_owned(), is_canary.into());
-    }
-    context
+        _ => {
+            json.member("type").text("TOKEN");
+            json.member("methodArn").text(&arn);
+            let token = identity.first().map(String::as_str);
+            json.member("authorizationToken").text_or_null(token);
+        }
+    });
+    json.finish()
 }
 
 /// The headers of a request as mapping templates see them.
 pub fn template_headers(request: &MethodRequest<'_>) -> Vec<(String, String)> {
     headers(request)
         .into_iter()
-        .map(|(name, value)| (canonical(name), value.into_owned()))
+        .map(|(name, value)| (canonical(name).to_owned(), value.into_owned()))
         .collect()
 }
 
-fn v1(
-    request: &MethodRequest<'_>,
-    (body, is_base64_encoded): EventBody<'_>,
-) -> serde_json::Result<String> {
-    let route = request.matched.route;
-    let kind = request.kind();
-    let headers = grouped(headers(request).into_iter());
-    let query = grouped(
-        request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str()))),
-    );
-    let domain = request.domain_name();
-    let path = match kind {
+/// Who asked, and by which way: headers that the service adds.
+pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
+    let mut forwarded_for = String::new();
+    for line in request.headers.get_all(FORWARDED_FOR) {
+        forwarded_for.push_str(&String::from_utf8_lossy(line.as_bytes()));
+        forwarded_for.push_str(", ");
+    }
+    forwarded_for.push_str(&request.connection.peer().to_string());
+    [
+        (TRACE_ID, Cow::Borrowed(request.exchange.trace_id())),
+        (FORWARDED_FOR, Cow::Owned(forwarded_for)),
+        (FORWARDED_PORT, Cow::Owned(request.connection.port().to_string())),
+        (FORWARDED_PROTO, Cow::Borrowed(request.connection.scheme())),
+    ]
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PORT: &str = "x-forwarded-port";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+
+/// A header line as events have it.
+type Line<'v> = (&'v str, Cow<'v, str>);
+
+/// The client's headers with those that the service adds; lines of one name
+/// are neighbours.
+fn headers<'v>(request: &'v MethodRequest<'_>) -> Vec<Line<'v>> {
+    let mut lines = Vec::with_capacity(request.headers.len() + 5);
+    for (name, value) in &*request.headers {
+        let name = name.as_str();
+        let is_own = matches!(name, TRACE_ID | FORWARDED_FOR | FORWARDED_PORT | FORWARDED_PROTO);
+        if !is_own && !HOP_BY_HOP.contains(&name) {
+            lines.push((name, String::from_utf8_lossy(value.as_bytes())));
+        }
+    }
+    lines.extend(forwarding_headers(request));
+    if !request.headers.contains_key(header::HOST) {
+        lines.push((header::HOST.as_str(), request.domain_name()));
+    }
+    lines
+}
+
+/// Headers of one connection, which neither an integration nor a client sees.
+pub const HOP_BY_HOP: [&str; 6] =
+    ["connection", "te", "trailer", "transfer-encoding", "upgrade", "keep-alive"];
+
+/// The values of lines, each name once.
+fn by_name<'l, 'v>(lines: &'l [Line<'v>]) -> impl Iterator<Item = (&'v str, &'l [Line<'v>])> {
+    let groups = lines.chunk_by(|(one, _), (other, _)| one == other);
+    groups.filter_map(|group| Some((group.first()?.0, group)))
+}
+
+/// The values of a query, each name once.
+fn grouped(pairs: &[(String, String)]) -> IndexMap<&str, Vec<&str>> {
+    let mut groups: IndexMap<&str, Vec<&str>> = IndexMap::new();
+    for (name, value) in pairs {
+        groups.entry(name).or_default().push(value);
+    }
+    groups
+}
+
+/// The body as an event carries it, and whether that is base64.
+fn body<'v>(request: &'v MethodRequest<'_>) -> (Option<Cow<'v, str>>, bool) {
+    if request.body.is_empty() {
+        return (None, false);
+    }
+    match std::str::from_utf8(&request.body) {
+        Ok(text) if content::is_text(request) => (Some(Cow::Borrowed(text)), false),
+        _ => (Some(Cow::Owned(STANDARD.encode(&request.body))), true),
+    }
+}
+
+/// `09/Apr/2015:12:34:56 +0000`
+fn common_log_time(time: SystemTime) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let time = OffsetDateTime::from(time);
+    let month = MONTHS[usize::from(u8::from(time.month())) - 1];
+    let (hour, minute, second) = time.to_hms();
+    let digits = |n: u8| [n / 10, n % 10].map(|digit| char::from(b'0' + digit));
+    let mut text = String::with_capacity(26);
+    text.extend(digits(time.day()));
+    text.extend(["/", month, "/"]);
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{:04}", time.year());
+    for part in [hour, minute, second] {
+        text.push(':');
+        text.extend(digits(part));
+    }
+    text.push_str(" +0000");
+    text
+}
+
+/// Milliseconds since the epoch.
+fn epoch_millis(time: SystemTime) -> u64 {
+    let millis = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
+
+/// The first label of a host name; the whole of an address.
+fn domain_prefix(domain: &str) -> &str {
+    if domain.starts_with('[') || domain.parse::<std::net::IpAddr>().is_ok() {
+        return domain;
+    }
+    domain.split('.').next().unwrap_or(domain)
+}
+
+/// The members of format 1.0 between the version and the body.
+fn v1(json: &mut Writer, request: &MethodRequest<'_>) {
+    json.member("resource").text(&request.matched.route.resource);
+    json.member("path").text(&path_v1(request));
+    json.member("httpMethod").text(request.method.as_str());
+    let mut lines = headers(request);
+    for (name, _) in &mut lines {
+        *name = canonical(name);
+    }
+    json.member("headers").object(|json| {
+        for (name, values) in by_name(&lines) {
+            json.entry(name).text_or_null(values.last().map(|(_, value)| &**value));
+        }
+    });
+    json.member("multiValueHeaders").object(|json| {
+        for (name, values) in by_name(&lines) {
+            json.entry(name)
+                .array(|json| values.iter().for_each(|(_, value)| json.item().text(value)));
+        }
+    });
+    query_v1(json, &request.query);
+    json.member("pathParameters");
+    match &*request.matched.parameters {
+        [] => json.null(),
+        parameters => texts(json, parameters.iter().map(|(name, value)| (&**name, &**value))),
+    }
+    json.member("stageVariables");
+    match request.exchange.stage.variables {
+        none if none.is_empty() => json.null(),
+        variables => texts(json, variables.iter().map(|(name, value)| (&**name, &**value))),
+    }
+    json.member("requestContext").object(|json| context_v1(json, &request.about()));
+}
+
+/// An object of texts.
+fn texts<'v>(json: &mut Writer, members: impl Iterator<Item = (&'v str, &'v str)>) {
+    json.object(|json| members.for_each(|(name, value)| json.entry(name).text(value)));
+}
+
+fn query_v1(json: &mut Writer, pairs: &[(String, String)]) {
+    if pairs.is_empty() {
+        json.member("queryStringParameters").null();
+        json.member("multiValueQueryStringParameters").null();
+        return;
+    }
+    let groups = grouped(pairs);
+    json.member("queryStringParameters").object(|json| {
+        for (name, values) in &groups {
+            json.entry(name).text_or_null(values.last().copied());
+        }
+    });
+    json.member("multiValueQueryStringParameters").object(|json| {
+        for (name, values) in &groups {
+            json.entry(name).array(|json| values.iter().for_each(|value| json.item().text(value)));
+        }
+    });
+}
+
+fn path_v1<'r>(request: &'r MethodRequest<'_>) -> Cow<'r, str> {
+    match request.kind() {
         // Without the stage's prefix, which the context's path has; a domain's
         // base path stays.
         ApiKind::Rest if request.exchange.base_path.is_none() => {
@@ -388,234 +314,217 @@ fn v1(
         }
         ApiKind::Rest => Cow::Borrowed(request.path),
         ApiKind::Http => percent_decode_str(request.path).decode_utf8_lossy(),
-    };
-    let event = EventV1 {
-        version: (kind == ApiKind::Http).then_some("1.0"),
-        resource: &route.resource,
-        path,
-        http_method: request.method.as_str(),
-        headers: last(&headers, canonical).some(),
-        multi_value_headers: all(headers, canonical).some(),
-        query_string_parameters: last(&query, str::to_owned).some(),
-        multi_value_query_string_parameters: all(query, str::to_owned).some(),
-        path_parameters: parameters(request),
-        stage_variables: stage_variables(request),
-        request_context: context_v1(&request.about(), &domain),
-        body,
-        is_base64_encoded,
-    };
-    serde_json::to_string(&event)
+    }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EventV2<'r> {
-    version: &'static str,
-    route_key: &'r str,
-    raw_path: Cow<'r, str>,
-    raw_query_string: &'r str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cookies: Vec<String>,
-    headers: Members<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query_string_parameters: Option<Members<String>>,
-    request_context: ContextV2<'r>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_parameters: Option<Members<&'r str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stage_variables: Option<&'r BTreeMap<String, String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Cow<'r, str>>,
-    is_base64_encoded: bool,
+/// The members of `requestContext` in format 1.0.
+fn context_v1(json: &mut Writer, about: &About<'_>) {
+    let exchange = about.exchange;
+    let caller = exchange.caller.get();
+    let domain = about.domain_name();
+    json.member("accountId").text(ACCOUNT_ID);
+    json.member("apiId").text(&about.gateway.config.name);
+    if let Some(own) = caller.and_then(Caller::v1) {
+        json.member("authorizer").value(&own);
+    } else if about.gateway.config.kind == ApiKind::Http {
+        json.member("authorizer").object(|json| {
+            json.member("claims").null();
+            json.member("scopes").null();
+        });
+    }
+    json.member("domainName").text(&domain);
+    json.member("domainPrefix").text(domain_prefix(&domain));
+    json.member("extendedRequestId").text(&extended_id(exchange.id));
+    json.member("httpMethod").text(about.method.as_str());
+    json.member("identity").object(|json| identity_v1(json, about, caller));
+    json.member("path").text(about.path);
+    json.member("protocol").text(about.protocol());
+    json.member("requestId").text(&exchange.request_id);
+    json.member("requestTime").text(&common_log_time(exchange.time));
+    json.member("requestTimeEpoch").number(epoch_millis(exchange.time));
+    json.member("resourceId").text(about.route.map_or("", |route| &route.resource_id));
+    json.member("resourcePath").text(about.route.map_or("", |route| &route.resource));
+    json.member("stage").text(exchange.stage.name);
+    json.member("deploymentId").text(&about.gateway.deployment_id);
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ContextV2<'r> {
-    account_id: &'static str,
-    api_id: &'r str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authentication: Option<AuthenticationV2<'r>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    authorizer: Option<serde_json::Value>,
-    domain_name: &'r str,
-    domain_prefix: &'r str,
-    http: HttpV2<'r>,
-    request_id: &'r str,
-    route_key: &'r str,
-    stage: &'r str,
-    time: String,
-    time_epoch: u64,
+fn identity_v1(json: &mut Writer, about: &About<'_>, caller: Option<&Caller>) {
+    let user = caller.and_then(Caller::iam);
+    let user_id = user.map(|user| user.id.as_str());
+    let access_key = user.map(|user| user.credential.access_key_id.as_str());
+    json.member("accessKey").text_or_null(access_key);
+    json.member("accountId").text_or_null(user.map(|_| ACCOUNT_ID));
+    if let Some(key) = about.exchange.api_key.get() {
+        json.member("apiKey").text(key.value.reveal());
+        json.member("apiKeyId").text(&key.id);
+    }
+    json.member("caller").text_or_null(user_id);
+    if let Some(certificate) = client_certificate(about) {
+        json.member("clientCert").value(certificate);
+    }
+    json.member("cognitoAuthenticationProvider").null();
+    json.member("cognitoAuthenticationType").null();
+    json.member("cognitoIdentityId").null();
+    json.member("cognitoIdentityPoolId").null();
+    json.member("principalOrgId").null();
+    json.member("sourceIp").plain(about.connection.client.ip());
+    json.member("user").text_or_null(user_id);
+    let user_agent = header_text(about.headers, header::USER_AGENT);
+    json.member("userAgent").text_or_null(user_agent.as_deref());
+    json.member("userArn").text_or_null(user.map(|user| user.arn.as_str()));
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AuthenticationV2<'r> {
-    client_cert: &'r ClientCertificate,
+/// The client's own, where it had to show one.
+fn client_certificate<'r>(about: &About<'r>) -> Option<&'r ClientCertificate> {
+    about.connection.tls.as_ref()?.client_certificate.as_ref()
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HttpV2<'r> {
-    method: &'r str,
-    path: Cow<'r, str>,
-    protocol: &'static str,
-    source_ip: String,
-    user_agent: Cow<'r, str>,
-}
-
-fn v2(
-    request: &MethodRequest<'_>,
-    (body, is_base64_encoded): EventBody<'_>,
-) -> serde_json::Result<String> {
-    let route = request.matched.route;
-    let cookies: Vec<String> = request
-        .headers
-        .get_all(header::COOKIE)
+/// The members of format 2.0 between the version and the body.
+fn v2(json: &mut Writer, request: &MethodRequest<'_>) {
+    json.member("routeKey").text(&request.matched.route.key);
+    json.member("rawPath").text(&path_v2(request));
+    json.member("rawQueryString").text(request.raw_query);
+    let (cookies, lines): (Vec<Line<'_>>, Vec<Line<'_>>) =
+        headers(request).into_iter().partition(|(name, _)| *name == header::COOKIE.as_str());
+    let mut cookies = cookies
         .iter()
-        .flat_map(|value| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            value.split("; ").map(str::to_owned).collect::<Vec<_>>()
-        })
+        .flat_map(|(_, value)| value.split("; "))
         .filter(|cookie| !cookie.is_empty())
-        .collect();
-    let headers = headers(request).into_iter().filter(|(name, _)| *name != header::COOKIE.as_str());
-    let query =
-        request.query.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value.as_str())));
-    let domain = request.domain_name();
-    let event = EventV2 {
-        version: "2.0",
-        route_key: &route.key,
-        raw_path: decoded_path(request).into(),
-        raw_query_string: request.raw_query,
-        cookies,
-        headers: joined(grouped(headers)),
-        query_string_parameters: joined(grouped(query)).some(),
-        request_context: context_v2(request, &domain),
-        path_parameters: parameters(request),
-        stage_variables: stage_variables(request),
-        body,
-        is_base64_encoded,
-    };
-    serde_json::to_string(&event)
+        .peekable();
+    if cookies.peek().is_some() {
+        json.member("cookies").array(|json| cookies.for_each(|cookie| json.item().text(cookie)));
+    }
+    json.member("headers").object(|json| {
+        for (name, values) in by_name(&lines) {
+            match values {
+                [(_, value)] => json.entry(name).text(value),
+                // Nobody knows any more where one ended.
+                values => {
+                    let values: Vec<&str> = values.iter().map(|(_, value)| &**value).collect();
+                    json.entry(name).text(&values.join(","));
+                }
+            }
+        }
+    });
+    if !request.query.is_empty() {
+        json.member("queryStringParameters").object(|json| {
+            for (name, values) in &grouped(&request.query) {
+                json.entry(name).text(&values.join(","));
+            }
+        });
+    }
+    json.member("requestContext").object(|json| context_v2(json, request));
+    parameters_v2(json, request);
+}
+
+/// The path's parameters and the stage's variables, where there are any.
+fn parameters_v2(json: &mut Writer, request: &MethodRequest<'_>) {
+    let parameters = &request.matched.parameters;
+    if !parameters.is_empty() {
+        json.member("pathParameters");
+        texts(json, parameters.iter().map(|(name, value)| (&**name, &**value)));
+    }
+    let variables = request.exchange.stage.variables;
+    if !variables.is_empty() {
+        json.member("stageVariables");
+        texts(json, variables.iter().map(|(name, value)| (&**name, &**value)));
+    }
 }
 
 /// The path of format 2.0: at a domain it begins with the stage, whatever base
-/// path the client wrote.
-fn stage_path<'r>(request: &'r MethodRequest<'_>) -> Cow<'r, str> {
+/// path the client wrote. The service decodes it, to its users' surprise.
+fn path_v2<'r>(request: &'r MethodRequest<'_>) -> Cow<'r, str> {
+    let decoded = |path: &'r str| percent_decode_str(path).decode_utf8_lossy();
     match (request.exchange.base_path, request.exchange.path) {
-        (Some(_), Ok(below)) if request.exchange.stage.name == stage::DEFAULT => below.into(),
-        (Some(_), Ok(below)) => format!("/{}{below}", request.exchange.stage.name).into(),
-        _ => request.path.into(),
+        (Some(_), Ok(below)) if request.exchange.stage.name == stage::DEFAULT => decoded(below),
+        (Some(_), Ok(below)) => {
+            format!("/{}{}", request.exchange.stage.name, decoded(below)).into()
+        }
+        _ => decoded(request.path),
     }
 }
 
-/// The service decodes the path of this format, to its users' surprise.
-fn decoded_path(request: &MethodRequest<'_>) -> String {
-    percent_decode_str(&stage_path(request)).decode_utf8_lossy().into_owned()
-}
-
-fn context_v2<'r>(request: &'r MethodRequest<'_>, domain: &'r str) -> ContextV2<'r> {
-    let (time, time_epoch) = times(request.exchange.time);
-    let certificate =
-        request.connection.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref());
-    let caller = request.exchange.caller.get();
-    let account_id = match &request.gateway.url {
+/// The members of `requestContext` in format 2.0.
+fn context_v2(json: &mut Writer, request: &MethodRequest<'_>) {
+    let exchange = request.exchange;
+    let caller = exchange.caller.get();
+    let about = request.about();
+    let domain = about.domain_name();
+    json.member("accountId").text(match &request.gateway.url {
         // What Lambda says of callers that it does not know.
         Some(_) if caller.is_none() => "anonymous",
         _ => ACCOUNT_ID,
-    };
-    ContextV2 {
-        account_id,
-        api_id: &request.gateway.config.name,
-        authentication: certificate.map(|client_cert| AuthenticationV2 { client_cert }),
-        authorizer: caller.map(Caller::v2),
-        domain_name: domain,
-        domain_prefix: domain_prefix(domain),
-        http: HttpV2 {
-            method: request.method.as_str(),
-            path: decoded_path(request).into(),
-            protocol: request.protocol(),
-            source_ip: request.connection.client.ip().to_string(),
-            user_agent: request.header_text(header::USER_AGENT).unwrap_or_default(),
-        },
-        request_id: &request.exchange.request_id,
-        route_key: &request.matched.route.key,
-        stage: request.exchange.stage.name,
-        time,
-        time_epoch,
+    });
+    json.member("apiId").text(&request.gateway.config.name);
+    if let Some(certificate) = client_certificate(&about) {
+        json.member("authentication").object(|json| json.member("clientCert").value(certificate));
     }
-}
-
-fn joined(groups: Vec<(&str, Vec<Cow<'_, str>>)>) -> Members<String> {
-    Members(groups.into_iter().map(|(name, values)| (name.to_owned(), values.join(","))).collect())
-}
-
-fn parameters<'r>(request: &'r MethodRequest<'_>) -> Option<Members<&'r str>> {
-    let pairs = &request.matched.parameters;
-    Members(pairs.iter().map(|(name, value)| (name.clone(), value.as_str())).collect()).some()
-}
-
-fn stage_variables<'r>(request: &'r MethodRequest<'_>) -> Option<&'r BTreeMap<String, String>> {
-    Some(request.exchange.stage.variables).filter(|variables| !variables.is_empty())
+    if let Some(caller) = caller {
+        json.member("authorizer").value(&caller.v2());
+    }
+    json.member("domainName").text(&domain);
+    json.member("domainPrefix").text(domain_prefix(&domain));
+    json.member("http").object(|json| {
+        json.member("method").text(request.method.as_str());
+        json.member("path").text(&path_v2(request));
+        json.member("protocol").text(request.protocol());
+        json.member("sourceIp").plain(request.connection.client.ip());
+        let user_agent = request.header_text(header::USER_AGENT);
+        json.member("userAgent").text(user_agent.as_deref().unwrap_or_default());
+    });
+    json.member("requestId").text(&exchange.request_id);
+    json.member("routeKey").text(&request.matched.route.key);
+    json.member("stage").text(exchange.stage.name);
+    json.member("time").text(&common_log_time(exchange.time));
+    json.member("timeEpoch").number(epoch_millis(exchange.time));
 }
 
 /// Format 1.0 writes names as most clients do; what is not a well-known header
 /// stays in lower case, as a client of HTTP/2 sends it.
-fn canonical(name: &str) -> String {
-    const KNOWN: [&str; 40] = [
-        "accept",
-        "accept-charset",
-        "accept-encoding",
-        "accept-language",
-        "authorization",
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-length",
-        "content-type",
-        "cookie",
-        "date",
-        "dnt",
-        "expect",
-        "forwarded",
-        "from",
-        "host",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "max-forwards",
-        "origin",
-        "pragma",
-        "proxy-authorization",
-        "range",
-        "referer",
-        "upgrade-insecure-requests",
-        "user-agent",
-        "via",
-        "x-amz-date",
-        "x-amz-security-token",
-        "x-amzn-trace-id",
-        "x-api-key",
-        "x-forwarded-for",
-        "x-forwarded-port",
-        "x-forwarded-proto",
-        "x-requested-with",
-    ];
-    if KNOWN.binary_search(&name).is_err() {
-        return name.to_owned();
+fn canonical(name: &str) -> &str {
+    match name {
+        "accept" => "Accept",
+        "accept-charset" => "Accept-Charset",
+        "accept-encoding" => "Accept-Encoding",
+        "accept-language" => "Accept-Language",
+        "authorization" => "Authorization",
+        "cache-control" => "Cache-Control",
+        "content-disposition" => "Content-Disposition",
+        "content-encoding" => "Content-Encoding",
+        "content-language" => "Content-Language",
+        "content-length" => "Content-Length",
+        "content-type" => "Content-Type",
+        "cookie" => "Cookie",
+        "date" => "Date",
+        "dnt" => "Dnt",
+        "expect" => "Expect",
+        "forwarded" => "Forwarded",
+        "from" => "From",
+        "host" => "Host",
+        "if-match" => "If-Match",
+        "if-modified-since" => "If-Modified-Since",
+        "if-none-match" => "If-None-Match",
+        "if-range" => "If-Range",
+        "if-unmodified-since" => "If-Unmodified-Since",
+        "max-forwards" => "Max-Forwards",
+        "origin" => "Origin",
+        "pragma" => "Pragma",
+        "proxy-authorization" => "Proxy-Authorization",
+        "range" => "Range",
+        "referer" => "Referer",
+        "upgrade-insecure-requests" => "Upgrade-Insecure-Requests",
+        "user-agent" => "User-Agent",
+        "via" => "Via",
+        "x-amz-date" => "X-Amz-Date",
+        "x-amz-security-token" => "X-Amz-Security-Token",
+        "x-amzn-trace-id" => "X-Amzn-Trace-Id",
+        "x-api-key" => "X-Api-Key",
+        "x-forwarded-for" => "X-Forwarded-For",
+        "x-forwarded-port" => "X-Forwarded-Port",
+        "x-forwarded-proto" => "X-Forwarded-Proto",
+        "x-requested-with" => "X-Requested-With",
+        _ => name,
     }
-    let mut upper = true;
-    name.chars()
-        .map(|c| {
-            let cased = if upper { c.to_ascii_uppercase() } else { c };
-            upper = c == '-';
-            cased
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -633,7 +542,8 @@ mod tests {
     #[test]
     fn times_are_in_the_common_log_format() {
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_428_582_896_000);
-        assert_eq!(times(time), ("09/Apr/2015:12:34:56 +0000".to_owned(), 1_428_582_896_000));
+        assert_eq!(common_log_time(time), "09/Apr/2015:12:34:56 +0000");
+        assert_eq!(epoch_millis(time), 1_428_582_896_000);
     }
 
     #[test]

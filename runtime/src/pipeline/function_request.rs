@@ -50,7 +50,8 @@ pub fn build(
         uri.push('?');
         uri.push_str(request.raw_query);
     }
-    let uri: Uri = uri.parse().map_err(|_| GatewayError::BadRequest("the Host is no authority"))?;
+    let uri =
+        Uri::try_from(uri).map_err(|_| GatewayError::BadRequest("the Host is no authority"))?;
     let mut headers = HeaderMap::clone(&request.headers);
     remove_named_by_connection(&mut headers);
     remove_hop_by_hop(&mut headers);
@@ -60,8 +61,10 @@ pub fn build(
     for (name, value) in event::forwarding_headers(request) {
         set(&mut headers, HeaderName::from_static(name), &value);
     }
-    headers.remove(REQUEST_CONTEXT);
-    set(&mut headers, REQUEST_CONTEXT, &event::request_context(request));
+    // What is escaped is a header's value.
+    if let Ok(value) = HeaderValue::try_from(event::request_context(request)) {
+        headers.insert(REQUEST_CONTEXT, value);
+    }
     let mut built = Request::new(request.take_body());
     *built.method_mut() = request.method.clone();
     *built.uri_mut() = uri;

@@ -11,8 +11,9 @@ use super::{
     error::GatewayError,
     expression::{Scope, header_values},
     integration_request::variables,
-    integration_response::{HEADERS_MAX, remove_connection_headers},
+    integration_response::remove_connection_headers,
     method_request::{MethodRequest, header_text},
+    proxy_response::HEADERS_MAX,
 };
 use crate::{
     config::{IntegrationResponseConfig, MappedConfig, MappedTarget},

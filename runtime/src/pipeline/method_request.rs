@@ -22,11 +22,17 @@ use crate::{
 
 /// A request that a route took.
 pub struct MethodRequest<'g> {
+    /// The snapshot that it is answered from.
     pub gateway: &'g Gateway,
+    /// Where it came from.
     pub connection: &'g Connection,
+    /// Its ids and times, and its stage.
     pub exchange: &'g Exchange<'g>,
+    /// The route that took it.
     pub matched: Matched<'g>,
+    /// Its method.
     pub method: &'g Method,
+    /// The version of HTTP.
     pub version: Version,
     /// The path as it came, with the stage's prefix.
     pub path: &'g str,
@@ -34,6 +40,7 @@ pub struct MethodRequest<'g> {
     pub raw_query: &'g str,
     /// Names and values, decoded, in the order they came.
     pub query: Vec<(String, String)>,
+    /// Its headers; without the content coding, where that was undone.
     pub headers: Cow<'g, HeaderMap>,
     /// The head as it came, which a signature is about.
     pub parts: &'g Parts,
@@ -58,6 +65,10 @@ pub struct Bodies {
 }
 
 impl<'g> MethodRequest<'g> {
+    /// Takes in a request, with its body where that does not pass through.
+    ///
+    /// # Errors
+    /// Where it is beyond a limit, or not well formed.
     pub async fn read<B>(
         gateway: &'g Gateway,
         connection: &'g Connection,
@@ -116,7 +127,7 @@ impl<'g> MethodRequest<'g> {
     }
 
     /// The host that the client named, without its port.
-    pub fn domain_name(&self) -> String {
+    pub fn domain_name(&self) -> Cow<'_, str> {
         self.about().domain_name()
     }
 
@@ -159,26 +170,32 @@ impl<'g> MethodRequest<'g> {
 /// What is known of a request without its body, and perhaps without a route.
 #[derive(Clone, Copy)]
 pub struct About<'g> {
+    /// The snapshot that it is answered from.
     pub gateway: &'g Gateway,
+    /// Where it came from.
     pub connection: &'g Connection,
+    /// Its ids and times, and its stage.
     pub exchange: &'g Exchange<'g>,
+    /// The route that took it, once that is known.
     pub route: Option<&'g Route>,
+    /// Its method.
     pub method: &'g Method,
+    /// The version of HTTP.
     pub version: Version,
+    /// The path as it came, with the stage's prefix.
     pub path: &'g str,
+    /// Its headers as they came, or as they are then.
     pub headers: &'g HeaderMap,
 }
 
-impl About<'_> {
+impl<'g> About<'g> {
     /// The host that the client named, without its port.
-    pub fn domain_name(&self) -> String {
-        match endpoint::host(self.headers) {
+    pub fn domain_name(&self) -> Cow<'g, str> {
+        match endpoint::host_text(self.headers) {
             // A domain has one spelling, so that it can be compared.
-            Some(authority) if self.exchange.base_path.is_some() => {
-                host_name(authority.host()).into_owned()
-            }
-            Some(authority) => authority.host().to_owned(),
-            None => self.connection.local.ip().to_string(),
+            Some(host) if self.exchange.base_path.is_some() => host_name(&host).into_owned().into(),
+            Some(host) => host,
+            None => self.connection.local.ip().to_string().into(),
         }
     }
 
@@ -251,6 +268,9 @@ where
         }
         return Err(GatewayError::BodyTooLarge { max });
     }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
@@ -308,6 +328,9 @@ pub fn parse_query(query: &str) -> Vec<(String, String)> {
 }
 
 fn decode_form(text: &str) -> String {
+    if !text.contains(['+', '%']) {
+        return text.to_owned();
+    }
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }

@@ -18,7 +18,7 @@ mod content;
 mod cors;
 mod endpoint;
 pub mod error;
-mod event;
+pub mod event;
 mod expression;
 mod filter;
 mod function_request;
@@ -28,7 +28,8 @@ mod http_request;
 mod integration_request;
 mod integration_response;
 mod mapped_response;
-mod method_request;
+pub mod method_request;
+pub mod proxy_response;
 mod resource_policy;
 mod stage;
 mod trace;
@@ -146,7 +147,8 @@ pub struct Exchange<'g> {
 }
 
 impl<'g> Exchange<'g> {
-    fn new(gateway: &'g Gateway, connection: &Connection, parts: &'g Parts) -> Self {
+    /// That of a request whose head is `parts`.
+    pub fn new(gateway: &'g Gateway, connection: &Connection, parts: &'g Parts) -> Self {
         let kind = gateway.config.kind;
         let id = Uuid::new_v4();
         let domain = endpoint::domain(gateway, connection, parts);
@@ -479,7 +481,11 @@ impl<'g> Matched<'g> {
         self.route.timeout.saturating_sub(self.waited)
     }
 
-    fn find(
+    /// Looks for the route that takes a request.
+    ///
+    /// # Errors
+    /// Where there is none, or the target is too long.
+    pub fn find(
         gateway: &'g Gateway,
         parts: &Parts,
         exchange: &Exchange<'_>,

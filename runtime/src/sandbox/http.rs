@@ -20,7 +20,7 @@ use http::{
 };
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     task::AbortHandle,
@@ -40,12 +40,16 @@ use super::{
     meter::Metered,
     proxy_event,
 };
+use crate::json::{self, Writer};
 
 /// What the event's `requestContext` would say, as JSON.
 pub const REQUEST_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-request-context");
 
 /// What the context object would say, as JSON.
 pub const LAMBDA_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-lambda-context");
+
+/// Room for that, in bytes; most need less.
+const LAMBDA_CONTEXT_BYTES: usize = 512;
 
 /// Header lines that an answer may have.
 const HEADERS_MAX: usize = 1000;
@@ -217,23 +221,27 @@ impl Function {
     /// Adds what the context object of other functions says.
     fn describe(&self, parts: &mut Parts, call: &CallContext) {
         let context = self.context(call);
-        let client_context: Option<Value> =
-            call.client_context.as_ref().and_then(|text| serde_json::from_str(text).ok());
         let trace_id = parts.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
-        let text = json!({
-            "request_id": context.request_id,
-            "deadline": context.deadline_ms,
-            "invoked_function_arn": context.invoked_function_arn,
-            "xray_trace_id": trace_id,
-            "client_context": client_context,
-            "env_config": {
-                "function_name": context.function_name,
-                "memory": context.memory_limit_mb,
-                "version": context.function_version,
-            },
+        let mut json = Writer::with_capacity(LAMBDA_CONTEXT_BYTES);
+        json.object(|json| {
+            json.member("request_id").text(&context.request_id);
+            json.member("deadline").number(context.deadline_ms);
+            json.member("invoked_function_arn").text(&context.invoked_function_arn);
+            json.member("xray_trace_id").text_or_null(trace_id);
+            json.member("client_context");
+            match &call.client_context {
+                None => json.null(),
+                // What is no JSON says nothing.
+                Some(text) => json.value(&serde_json::from_str::<Value>(text).unwrap_or_default()),
+            }
+            json.member("env_config").object(|json| {
+                json.member("function_name").text(&context.function_name);
+                json.member("memory").number(context.memory_limit_mb.into());
+                json.member("version").text(&context.function_version);
+            });
         });
-        parts.headers.remove(LAMBDA_CONTEXT);
-        if let Ok(value) = HeaderValue::from_str(&proxy_event::ascii(&text)) {
+        // What is escaped is a header's value.
+        if let Ok(value) = HeaderValue::try_from(json::ascii(json.finish())) {
             parts.headers.insert(LAMBDA_CONTEXT, value);
         }
     }

@@ -47,7 +47,6 @@ use component::{Host, LoadError};
 use engine::Concurrency;
 pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, Output, REQUEST_CONTEXT};
 pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
-pub use proxy_event::ascii as ascii_json;
 
 mod bindings {
     //! Host and guest SDK are both generated from `wit/`.

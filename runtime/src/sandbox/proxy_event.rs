@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use serde_json::{Map, Value, json};
 
 use super::http::{LAMBDA_CONTEXT, REQUEST_CONTEXT};
+use crate::json;
 
 /// The two forms of events and of what answers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub fn request(event: &str) -> Result<(Request<Bytes>, Format), String> {
     let uri: Uri = uri.parse().map_err(|error| format!("{uri:?} is no URI: {error}"))?;
     headers.remove(LAMBDA_CONTEXT);
     headers.remove(REQUEST_CONTEXT);
-    if let Ok(value) = HeaderValue::from_str(&ascii(context)) {
+    if let Ok(value) = HeaderValue::try_from(json::ascii(context.to_string())) {
         headers.insert(REQUEST_CONTEXT, value);
     }
     let body = body(&event)?;
@@ -218,24 +219,6 @@ pub fn answer(format: Format, parts: &response::Parts, body: &Bytes) -> String {
     response["body"] = text.into();
     response["isBase64Encoded"] = is_base64_encoded.into();
     response.to_string()
-}
-
-/// JSON for a header: whatever is not ASCII is escaped.
-pub fn ascii(value: &Value) -> String {
-    let text = value.to_string();
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        // A raw DEL may stand in JSON, and in no header.
-        if c.is_ascii() && c != '\u{7f}' {
-            escaped.push(c);
-        } else {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
