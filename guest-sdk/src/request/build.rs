@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Request, query};
+use std::sync::OnceLock;
+
+use super::event::{Context, Outline};
+use super::text::{Pairs, Text, own};
+use super::{Body, Request, query};
 use crate::{PayloadFormat, Value};
 
 impl Request {
@@ -16,24 +20,21 @@ impl Request {
     /// ```
     pub fn new(method: &str, path: &str) -> Self {
         let (path, raw_query) = path.split_once('?').unwrap_or((path, ""));
-        Self {
-            format: PayloadFormat::V2,
-            method: method.into(),
-            path: path.into(),
-            raw_query: raw_query.into(),
-            route: "$default".into(),
+        let context = Context {
             stage: "$default".into(),
             request_id: "test-request".into(),
             source_ip: "127.0.0.1".into(),
-            headers: Vec::new(),
-            query: query::parse(raw_query),
-            path_params: Vec::new(),
-            stage_variables: Vec::new(),
-            cookies: Vec::new(),
-            body: Vec::new(),
-            authorizer: Value::Null,
-            raw_event: "{}".into(),
-        }
+            ..Context::default()
+        };
+        let body = Body::Bytes(Vec::new());
+        let (format, outline) = (PayloadFormat::V2, Outline::default());
+        let mut request = Self::unread(format, method.into(), body, outline, "{}".into());
+        request.context = context.into();
+        request.path = Text::from(path).into();
+        request.route = Text::from("$default").into();
+        request.raw_query = Text::from(raw_query).into();
+        request.query = own(query::parse(raw_query)).into();
+        request
     }
 
     /// A `GET` request.
@@ -85,7 +86,8 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.into(), value.into()));
+        self.header_pairs();
+        push(&mut self.headers, name, value);
         self
     }
 
@@ -98,8 +100,10 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_query(mut self, name: &str, value: &str) -> Self {
-        self.query.push((name.into(), value.into()));
-        self.raw_query = query::write(&self.query);
+        self.query_pairs();
+        push(&mut self.query, name, value);
+        let raw_query = query::write(self.pairs(self.query_pairs()));
+        self.raw_query = Text::from(raw_query).into();
         self
     }
 
@@ -112,7 +116,8 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_path_param(mut self, name: &str, value: &str) -> Self {
-        self.path_params.push((name.into(), value.into()));
+        self.path_param_pairs();
+        push(&mut self.path_params, name, value);
         self
     }
 
@@ -124,7 +129,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_route(mut self, route: &str) -> Self {
-        self.route = route.into();
+        self.route = Text::from(route).into();
         self
     }
 
@@ -136,7 +141,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_stage(mut self, stage: &str) -> Self {
-        self.stage = stage.into();
+        self.context = Context { stage: stage.into(), ..self.context().clone() }.into();
         self
     }
 
@@ -149,7 +154,8 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_stage_variable(mut self, name: &str, value: &str) -> Self {
-        self.stage_variables.push((name.into(), value.into()));
+        self.stage_variable_pairs();
+        push(&mut self.stage_variables, name, value);
         self
     }
 
@@ -161,7 +167,8 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_cookie(mut self, name: &str, value: &str) -> Self {
-        self.cookies.push((name.into(), value.into()));
+        self.cookie_pairs();
+        push(&mut self.cookies, name, value);
         self
     }
 
@@ -175,7 +182,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: Value) -> Self {
-        self.authorizer = authorizer;
+        self.context = Context { authorizer, ..self.context().clone() }.into();
         self
     }
 
@@ -187,7 +194,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
+        self.body = Body::Bytes(body.into());
         self
     }
 
@@ -205,7 +212,14 @@ impl Request {
     #[must_use]
     #[track_caller]
     pub fn with_json<T: Serialize + ?Sized>(mut self, body: &T) -> Self {
-        self.body = serde_json::to_vec(body).expect("the test's body is JSON");
+        self.body = Body::Bytes(serde_json::to_vec(body).expect("the test's body is JSON"));
         self.with_header("content-type", "application/json")
+    }
+}
+
+/// Adds a pair to those that have been read.
+fn push(pairs: &mut OnceLock<Pairs>, name: &str, value: &str) {
+    if let Some(pairs) = pairs.get_mut() {
+        pairs.push((name.into(), value.into()));
     }
 }

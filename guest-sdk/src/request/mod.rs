@@ -4,15 +4,23 @@ mod build;
 mod event;
 mod path;
 mod query;
+mod text;
 
+use std::fmt;
 use std::str::Utf8Error;
+use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 
 use crate::{Error, FromEvent, PayloadFormat, Value, kind};
+use event::{Context, Outline};
+use text::{Pairs, Text};
 
 /// An HTTP request, read from API Gateway's Lambda proxy event in payload
 /// format 1.0 or 2.0; a handler need not know which.
+///
+/// What a handler does not ask for is not read. What cannot be read when it
+/// asks is empty, and the log says so.
 ///
 /// ```
 /// use mayfly_guest::{Request, json};
@@ -27,28 +35,31 @@ use crate::{Error, FromEvent, PayloadFormat, Value, kind};
 /// assert_eq!(request.query("dry-run"), Some("1"));
 /// assert_eq!(request.header("Content-Type"), Some("application/json"));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     format: PayloadFormat,
-    method: String,
-    path: String,
-    raw_query: String,
-    route: String,
-    stage: String,
-    request_id: String,
-    source_ip: String,
-    headers: Pairs,
-    query: Pairs,
-    path_params: Pairs,
-    stage_variables: Pairs,
-    cookies: Pairs,
-    body: Vec<u8>,
-    authorizer: Value,
+    method: Text,
+    body: Body,
+    outline: Outline,
+    // What follows is read when somebody asks for it.
+    context: OnceLock<Context>,
+    path: OnceLock<Text>,
+    route: OnceLock<Text>,
+    raw_query: OnceLock<Text>,
+    query: OnceLock<Pairs>,
+    headers: OnceLock<Pairs>,
+    path_params: OnceLock<Pairs>,
+    stage_variables: OnceLock<Pairs>,
+    cookies: OnceLock<Pairs>,
     raw_event: String,
 }
 
-/// Names and values in order; a name may come again.
-type Pairs = Vec<(String, String)>;
+/// The body: text as the event has it, or what was base64 there.
+#[derive(Clone)]
+enum Body {
+    Text(Text),
+    Bytes(Vec<u8>),
+}
 
 impl FromEvent for Request {
     type Kind = kind::Http;
@@ -63,6 +74,32 @@ impl FromEvent for Request {
 }
 
 impl Request {
+    /// One of which nothing more has been read yet.
+    fn unread(
+        format: PayloadFormat,
+        method: Text,
+        body: Body,
+        outline: Outline,
+        raw_event: String,
+    ) -> Self {
+        Self {
+            format,
+            method,
+            body,
+            outline,
+            context: OnceLock::new(),
+            path: OnceLock::new(),
+            route: OnceLock::new(),
+            raw_query: OnceLock::new(),
+            query: OnceLock::new(),
+            headers: OnceLock::new(),
+            path_params: OnceLock::new(),
+            stage_variables: OnceLock::new(),
+            cookies: OnceLock::new(),
+            raw_event,
+        }
+    }
+
     /// The HTTP method, in capitals as the client sent it.
     ///
     /// ```
@@ -70,7 +107,7 @@ impl Request {
     /// assert_eq!(Request::delete("/users/1").method(), "DELETE");
     /// ```
     pub fn method(&self) -> &str {
-        &self.method
+        self.method.get(&self.raw_event)
     }
 
     /// The path as the API knows it, without the stage's name and the query.
@@ -89,7 +126,7 @@ impl Request {
     /// # Ok::<(), mayfly_guest::Error>(())
     /// ```
     pub fn path(&self) -> &str {
-        &self.path
+        self.path_text().get(&self.raw_event)
     }
 
     /// A parameter of the route's path: `id` of `/users/{id}`.
@@ -101,7 +138,7 @@ impl Request {
     /// assert_eq!(request.path_param("name"), None);
     /// ```
     pub fn path_param(&self, name: &str) -> Option<&str> {
-        first(&self.path_params, name)
+        self.first(self.path_param_pairs(), name)
     }
 
     /// The last value of a query parameter, decoded; AWS counts the last one
@@ -126,7 +163,7 @@ impl Request {
     /// assert_eq!(request.query_all("tag").collect::<Vec<_>>(), ["a", "b"]);
     /// ```
     pub fn query_all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs(self.query_pairs()).filter(move |(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// The query as text, encoded and without the question mark.
@@ -139,7 +176,7 @@ impl Request {
     /// assert_eq!(Request::get("/search").raw_query(), "");
     /// ```
     pub fn raw_query(&self) -> &str {
-        &self.raw_query
+        self.raw_query_text().get(&self.raw_event)
     }
 
     /// The first value of a header, whatever the case of its name.
@@ -150,8 +187,7 @@ impl Request {
     /// assert_eq!(request.header("x-trace"), Some("abc"));
     /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All headers, names as the event has them. Payload format 2.0 joins the
@@ -163,7 +199,7 @@ impl Request {
     /// assert_eq!(request.headers().collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
     /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs(&self.headers)
+        self.pairs(self.header_pairs())
     }
 
     /// The value of a cookie.
@@ -174,7 +210,7 @@ impl Request {
     /// assert_eq!(request.cookie("session"), Some("abc"));
     /// ```
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        first(&self.cookies, name)
+        self.first(self.cookie_pairs(), name)
     }
 
     /// All cookies in the client's order.
@@ -185,7 +221,7 @@ impl Request {
     /// assert_eq!(request.cookies().count(), 2);
     /// ```
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        pairs(&self.cookies)
+        self.pairs(self.cookie_pairs())
     }
 
     /// The body's bytes, base64 already undone; empty where there is no body.
@@ -195,7 +231,10 @@ impl Request {
     /// assert_eq!(Request::post("/").with_body([0xff, 0x00]).body(), [0xff, 0x00]);
     /// ```
     pub fn body(&self) -> &[u8] {
-        &self.body
+        match &self.body {
+            Body::Text(text) => text.get(&self.raw_event).as_bytes(),
+            Body::Bytes(bytes) => bytes,
+        }
     }
 
     /// The body as text.
@@ -206,7 +245,7 @@ impl Request {
     /// assert!(Request::post("/").with_body([0xff]).text().is_err());
     /// ```
     pub fn text(&self) -> Result<&str, Utf8Error> {
-        std::str::from_utf8(&self.body)
+        std::str::from_utf8(self.body())
     }
 
     /// The body read as JSON. With `?` bad JSON ends the invocation; answer it
@@ -228,7 +267,7 @@ impl Request {
     /// assert_eq!(greet(Request::post("/").with_body("{")).status(), 400);
     /// ```
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(self.body())
     }
 
     /// The route that matched: `GET /users/{id}`, or `$default`.
@@ -242,7 +281,7 @@ impl Request {
     /// assert_eq!(request.route(), "GET /users/{id}");
     /// ```
     pub fn route(&self) -> &str {
-        &self.route
+        self.route_text().get(&self.raw_event)
     }
 
     /// The stage's name; `$default` where none is named.
@@ -252,7 +291,7 @@ impl Request {
     /// assert_eq!(Request::get("/").stage(), "$default");
     /// ```
     pub fn stage(&self) -> &str {
-        &self.stage
+        self.context().stage.get(&self.raw_event)
     }
 
     /// A variable of the stage.
@@ -263,7 +302,7 @@ impl Request {
     /// assert_eq!(request.stage_variable("table"), Some("Users-test"));
     /// ```
     pub fn stage_variable(&self, name: &str) -> Option<&str> {
-        first(&self.stage_variables, name)
+        self.first(self.stage_variable_pairs(), name)
     }
 
     /// The gateway's id of the request; the function's own is in the context.
@@ -273,7 +312,7 @@ impl Request {
     /// assert!(!Request::get("/").request_id().is_empty());
     /// ```
     pub fn request_id(&self) -> &str {
-        &self.request_id
+        self.context().request_id.get(&self.raw_event)
     }
 
     /// The client's address.
@@ -283,7 +322,7 @@ impl Request {
     /// assert_eq!(Request::get("/").source_ip(), "127.0.0.1");
     /// ```
     pub fn source_ip(&self) -> &str {
-        &self.source_ip
+        self.context().source_ip.get(&self.raw_event)
     }
 
     /// What the route's authorizer said of the caller, as the event's
@@ -295,7 +334,7 @@ impl Request {
     /// assert_eq!(request.authorizer()["principalId"], "ada");
     /// ```
     pub fn authorizer(&self) -> &Value {
-        &self.authorizer
+        &self.context().authorizer
     }
 
     /// The event's JSON text as the host gave it, for what has no method here;
@@ -313,12 +352,38 @@ impl Request {
     pub fn raw_event(&self) -> &str {
         &self.raw_event
     }
+
+    fn pairs<'r>(&'r self, pairs: &'r Pairs) -> impl Iterator<Item = (&'r str, &'r str)> {
+        let event = &self.raw_event;
+        pairs.iter().map(move |(name, value)| (name.get(event), value.get(event)))
+    }
+
+    fn first<'r>(&'r self, pairs: &'r Pairs, name: &str) -> Option<&'r str> {
+        self.pairs(pairs).find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
 }
 
-fn first<'a>(pairs: &'a Pairs, name: &str) -> Option<&'a str> {
-    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-fn pairs(pairs: &Pairs) -> impl Iterator<Item = (&str, &str)> {
-    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+/// What a handler's test prints of it.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs = |pairs| self.pairs(pairs).collect::<Vec<_>>();
+        f.debug_struct("Request")
+            .field("format", &self.format)
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("raw_query", &self.raw_query())
+            .field("route", &self.route())
+            .field("stage", &self.stage())
+            .field("request_id", &self.request_id())
+            .field("source_ip", &self.source_ip())
+            .field("headers", &pairs(self.header_pairs()))
+            .field("query", &pairs(self.query_pairs()))
+            .field("path_params", &pairs(self.path_param_pairs()))
+            .field("stage_variables", &pairs(self.stage_variable_pairs()))
+            .field("cookies", &pairs(self.cookie_pairs()))
+            .field("body", &self.body())
+            .field("authorizer", self.authorizer())
+            .field("raw_event", &self.raw_event)
+            .finish()
+    }
 }

@@ -4,14 +4,14 @@
 ///
 /// Behind a custom domain the name is not there although the stage has one, so
 /// a path that fits the route as it stands is left alone.
-pub fn without_stage(path: String, stage: &str, template: &str) -> String {
-    if stage == "$default" || fits(&path, template) {
+pub fn without_stage<'p>(path: &'p str, stage: &str, template: &str) -> &'p str {
+    if stage == "$default" || fits(path, template) {
         return path;
     }
     let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(stage));
     match rest {
-        Some("") => "/".into(),
-        Some(rest) if rest.starts_with('/') => rest.into(),
+        Some("") => "/",
+        Some(rest) if rest.starts_with('/') => rest,
         _ => path,
     }
 }
