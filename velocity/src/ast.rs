@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::number::Number;
+use crate::{names::Name, number::Number};
 
 /// Nodes in order. Shared, because a `#define` keeps its body as a value.
 pub type Block = Arc<[Node]>;
@@ -21,13 +21,13 @@ pub enum Node {
         otherwise: Option<Block>,
     },
     Foreach {
-        variable: Box<str>,
+        variable: Name,
         items: Expression,
         body: Block,
         at: u32,
     },
     Define {
-        name: Box<str>,
+        name: Name,
         body: Block,
     },
     Break {
@@ -66,18 +66,17 @@ pub struct Argument {
 #[derive(Debug)]
 pub struct Macro {
     pub name: Box<str>,
-    pub parameters: Vec<Box<str>>,
+    pub parameters: Vec<Name>,
     pub body: Block,
 }
 
 /// A variable, and what is done to it.
 #[derive(Debug)]
 pub struct Reference {
-    /// What the variable is called.
-    pub root: Box<str>,
+    pub variable: Name,
     /// The variable that `#set` sets: all that follows the `$`, so that only
     /// the plain form sets the one that is meant.
-    pub assigned: Box<str>,
+    pub assigned: Name,
     pub steps: Vec<Step>,
     /// How it is printed.
     pub form: Form,
@@ -92,8 +91,8 @@ pub struct Form {
     pub quiet: bool,
     /// A backslash before it: the reference itself is shown.
     pub escaped: bool,
-    /// It only looks like one: its text is shown.
-    pub runt: bool,
+    /// It only looks like one: this is shown.
+    pub runt: Option<Box<str>>,
     /// Half of the backslashes before it.
     pub escapes: Box<str>,
     /// Text that its token began with: the first `$` of `$$a`.
@@ -117,7 +116,7 @@ pub enum Expression {
     Null,
     Bool(bool),
     Number(Number),
-    Text(Arc<str>),
+    Text(Box<str>),
     /// A string that is a template; `padded` with a blank while it was parsed.
     Interpolated {
         body: Block,

@@ -11,7 +11,7 @@
 //! let mut context = Context::new();
 //! context.set("name", "Ada");
 //! context.set("loud", Value::Bool(true));
-//! assert_eq!(template.render(&mut context)?, "Hello, Ada!");
+//! assert_eq!(template.render(&context)?.text, "Hello, Ada!");
 //! # Ok::<(), mayfly_velocity::Error>(())
 //! ```
 //!
@@ -30,18 +30,22 @@
 
 mod ast;
 mod error;
+mod host;
 mod lexer;
 mod methods;
+mod names;
 mod number;
 mod parser;
 mod render;
 mod value;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 pub use error::{Error, ErrorKind};
+pub use host::{Context, Host, Object};
 pub use number::Number;
-pub use value::{Key, List, ListKind, Map, Object, TooDeep, Value};
+pub use render::Output;
+pub use value::{Key, List, ListKind, Map, TooDeep, Value};
 
 /// Whose rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,7 +88,11 @@ pub struct Template {
     text: Box<str>,
     profile: Profile,
     limits: Limits,
-    parsed: parser::Parsed,
+    nodes: ast::Block,
+    /// Of macros with one name the first.
+    macros: HashMap<Box<str>, Arc<ast::Macro>>,
+    known: parser::Known,
+    patterns: methods::Patterns,
 }
 
 impl Template {
@@ -106,59 +114,49 @@ impl Template {
     ///
     /// let text = "#macro(b $x)<b>$x</b>#end#b('hi') $nobody";
     /// let template = Template::parse_with(text, Profile::Plain, Limits::default())?;
-    /// assert_eq!(template.render(&mut Context::new())?, "<b>hi</b> $nobody");
+    /// assert_eq!(template.render(&Context::new())?.text, "<b>hi</b> $nobody");
     /// let template = Template::parse(text)?;
-    /// assert_eq!(template.render(&mut Context::new())?, "#b('hi') ");
+    /// assert_eq!(template.render(&Context::new())?.text, "#b('hi') ");
     /// # Ok::<(), mayfly_velocity::Error>(())
     /// ```
     pub fn parse_with(text: &str, profile: Profile, limits: Limits) -> Result<Self, Error> {
-        let parsed = parser::parse(text, profile, &limits)?;
-        Ok(Self { text: text.into(), profile, limits, parsed })
+        let parser::Parsed { nodes, macros, known } = parser::parse(text, profile, &limits)?;
+        let mut by_name = HashMap::new();
+        for found in macros {
+            by_name.entry(found.name.clone()).or_insert(found);
+        }
+        let patterns = methods::Patterns::of(&known.constants);
+        Ok(Self { text: text.into(), profile, limits, nodes, macros: by_name, known, patterns })
     }
 
-    /// Renders the template. What it sets stays in `context`.
+    /// What the template renders to, where that is the same for all hosts.
+    pub fn constant(&self) -> Option<&str> {
+        match &*self.nodes {
+            [] => Some(""),
+            [ast::Node::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The constant texts that methods of a name are called with first, so
+    /// that a host may prepare for them.
+    ///
+    /// ```
+    /// # use mayfly_velocity::Template;
+    /// let template = Template::parse("$input.json('$.a') $input.json($b) \"$input.json('$.c')\"")?;
+    /// assert_eq!(template.constants("json").collect::<Vec<_>>(), ["$.a", "$.c"]);
+    /// # Ok::<(), mayfly_velocity::Error>(())
+    /// ```
+    pub fn constants(&self, method: &str) -> impl Iterator<Item = &str> {
+        let own = move |(name, _): &&(Box<str>, Box<str>)| **name == *method;
+        self.known.constants.iter().filter(own).map(|(_, text)| &**text)
+    }
+
+    /// Renders the template.
     ///
     /// # Errors
     /// [`Error`] where a method fails or a limit is reached.
-    pub fn render(&self, context: &mut Context) -> Result<String, Error> {
-        render::render(self, context)
-    }
-}
-
-/// The variables of a rendering.
-///
-/// ```
-/// use mayfly_velocity::{Context, Template, Value};
-///
-/// let mut context = Context::new();
-/// context.set("user", Value::from(serde_json::json!({ "name": "Ada", "tags": ["a", "b"] })));
-/// let template = Template::parse("$user.name $user.tags[1] $user.tags#set($seen = true)")?;
-/// assert_eq!(template.render(&mut context)?, r#"Ada b ["a","b"]"#);
-/// assert_eq!(context.get("seen").unwrap().to_text(), Ok("true".to_owned()));
-/// # Ok::<(), mayfly_velocity::Error>(())
-/// ```
-#[derive(Debug, Default)]
-pub struct Context {
-    variables: HashMap<Box<str>, Value>,
-}
-
-impl Context {
-    /// A context without variables.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Sets a variable.
-    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
-        self.variables.insert(name.into(), value.into());
-    }
-
-    /// A variable.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.variables.get(name)
-    }
-
-    fn remove(&mut self, name: &str) -> Option<Value> {
-        self.variables.remove(name)
+    pub fn render(&self, host: &dyn Host) -> Result<Output<'_>, Error> {
+        render::render(self, host)
     }
 }

@@ -3,14 +3,26 @@
 mod collection;
 mod format;
 mod number;
+mod patterns;
 mod text;
 
 use std::rc::Rc;
 
 use crate::{
+    Host,
     number::Number,
     value::{Changed, Cursor, Key, List, Map, Scope, Value},
 };
+pub use patterns::Patterns;
+
+/// What calls need beside their arguments.
+pub struct Tools<'r> {
+    /// What the host's objects can do.
+    pub host: &'r dyn Host,
+    /// The longest string that a method may make.
+    pub string_bytes_max: usize,
+    pub patterns: &'r Patterns,
+}
 
 /// Why a call ends the rendering.
 #[derive(Debug)]
@@ -57,36 +69,35 @@ pub fn cost(target: &Value, name: &str, arguments: &[Value]) -> usize {
 }
 
 /// `$target.name`
-pub fn property(target: &Value, name: &str) -> Outcome {
+pub fn property(target: &Value, name: &str, tools: &Tools<'_>) -> Outcome {
     if name == "class" || name == "Class" {
         return Ok(Value::Class(target.class()));
     }
     match target {
         // A map's keys come before anything that Java's map is or has.
-        Value::Map(map) => Ok(map.get(&Key::Text(name.into())).unwrap_or_default()),
+        Value::Map(map) => Ok(map.member(name).unwrap_or_default()),
         Value::Scope(scope) => Ok(scope_property(scope, name)),
         Value::Object(object) => {
-            let found = object.property(name).map_err(Failure::Exception)?;
+            let found = tools.host.property(object, name).map_err(Failure::Exception)?;
             if let Some(value) = found {
                 return Ok(value);
             }
-            getter(target, name)
+            getter(target, name, tools)
         }
-        _ => getter(target, name),
+        _ => getter(target, name, tools),
     }
 }
 
 /// `getName()` or `isName()` for the property `name`.
-fn getter(target: &Value, name: &str) -> Outcome {
+fn getter(target: &Value, name: &str, tools: &Tools<'_>) -> Outcome {
     let mut letters = name.chars();
     let Some(first) = letters.next() else { return Ok(Value::Null) };
     let capital: String = first.to_uppercase().chain(letters).collect();
-    // Without arguments no method of ours makes anything large.
-    let got = call(target, &format!("get{capital}"), &[], usize::MAX)?;
+    let got = call(target, &format!("get{capital}"), &[], tools)?;
     if !got.is_null() {
         return Ok(got);
     }
-    match call(target, &format!("is{capital}"), &[], usize::MAX)? {
+    match call(target, &format!("is{capital}"), &[], tools)? {
         value @ Value::Bool(_) => Ok(value),
         _ => Ok(Value::Null),
     }
@@ -120,9 +131,9 @@ fn scope_property(scope: &Rc<Scope>, name: &str) -> Value {
 }
 
 /// `$target[index]`: what `get` gives, an index from the end on if negative.
-pub fn index(target: &Value, index: &Value) -> Outcome {
+pub fn index(target: &Value, index: &Value, tools: &Tools<'_>) -> Outcome {
     let index = from_end(target, index)?;
-    call(target, "get", &[index], usize::MAX)
+    call(target, "get", &[index], tools)
 }
 
 fn from_end(target: &Value, index: &Value) -> Result<Value, Failure> {
@@ -166,10 +177,10 @@ pub fn set_index(target: &Value, index: &Value, value: Value) -> Result<(), Fail
     Ok(())
 }
 
-/// `$target.name(arguments)`. Strings stay within `max` bytes.
-pub fn call(target: &Value, name: &str, arguments: &[Value], max: usize) -> Outcome {
+/// `$target.name(arguments)`.
+pub fn call(target: &Value, name: &str, arguments: &[Value], tools: &Tools<'_>) -> Outcome {
     if let Value::Object(object) = target {
-        let found = object.call(name, arguments).map_err(Failure::Exception)?;
+        let found = tools.host.call(object, name, arguments).map_err(Failure::Exception)?;
         if let Some(value) = found {
             return Ok(value);
         }
@@ -181,10 +192,10 @@ pub fn call(target: &Value, name: &str, arguments: &[Value], max: usize) -> Outc
         return any(&Value::Number(one), "hashCode", &[]);
     }
     let own = match target {
-        Value::Text(text) => text::call(text, name, arguments, max)?,
+        Value::Text(text) => text::call(text, name, arguments, tools)?,
         Value::Number(number) => number::call(number, name, arguments)?,
         Value::Bool(value) => number::boolean(*value, name, arguments),
-        Value::List(list) => collection::list(list, name, arguments, max)?,
+        Value::List(list) => collection::list(list, name, arguments, tools.string_bytes_max)?,
         Value::Map(map) => collection::map(map, name, arguments)?,
         Value::Entry(map, key) => collection::entry(map, key, name, arguments)?,
         Value::Iterator(cursor) => iterator(cursor, name, arguments)?,

@@ -7,7 +7,8 @@ use bigdecimal::{
     BigDecimal, FromPrimitive as _, RoundingMode, ToPrimitive as _, Zero as _, num_bigint::BigInt,
 };
 
-/// A number of one of Java's types.
+/// A number of one of Java's types; the large ones are elsewhere, so that values
+/// are small.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Number {
     /// `Integer`.
@@ -15,11 +16,11 @@ pub enum Number {
     /// `Long`.
     Long(i64),
     /// `BigInteger`.
-    Big(BigInt),
+    Big(Box<BigInt>),
     /// `Double`.
     Double(f64),
     /// `BigDecimal`.
-    Decimal(BigDecimal),
+    Decimal(Box<BigDecimal>),
 }
 
 /// Bits that an integer may have: more is an attack, not a calculation.
@@ -42,7 +43,15 @@ impl Number {
         if let Ok(number) = text.parse() {
             return Self::Long(number);
         }
-        text.parse().map_or(Self::Double(f64::NAN), Self::Big)
+        text.parse().map_or(Self::Double(f64::NAN), Self::big)
+    }
+
+    fn big(number: BigInt) -> Self {
+        Self::Big(Box::new(number))
+    }
+
+    fn decimal(number: BigDecimal) -> Self {
+        Self::Decimal(Box::new(number))
     }
 
     /// A floating point literal.
@@ -116,15 +125,15 @@ impl Number {
 
     fn to_big(&self) -> BigInt {
         match self {
-            Self::Big(number) => number.clone(),
+            Self::Big(number) => (**number).clone(),
             other => BigInt::from(other.to_long()),
         }
     }
 
     fn to_decimal(&self) -> BigDecimal {
         match self {
-            Self::Decimal(number) => number.clone(),
-            Self::Big(number) => BigDecimal::from(number.clone()),
+            Self::Decimal(number) => (**number).clone(),
+            Self::Big(number) => BigDecimal::from((**number).clone()),
             other => BigDecimal::from_f64(other.to_double()).unwrap_or_default(),
         }
     }
@@ -156,11 +165,11 @@ impl Number {
         match self.base(other) {
             Base::Long(left, right) => match left.checked_add(right) {
                 Some(sum) => Self::fit(sum, self, other),
-                None => Self::Big(BigInt::from(left) + right),
+                None => Self::big(BigInt::from(left) + right),
             },
-            Base::Big(left, right) => Self::Big(left + right),
+            Base::Big(left, right) => Self::big(left + right),
             Base::Double(left, right) => Self::Double(left + right),
-            Base::Decimal(left, right) => Self::Decimal(left + right),
+            Base::Decimal(left, right) => Self::decimal(left + right),
         }
     }
 
@@ -169,11 +178,11 @@ impl Number {
         match self.base(other) {
             Base::Long(left, right) => match left.checked_sub(right) {
                 Some(difference) => Self::fit(difference, self, other),
-                None => Self::Big(BigInt::from(left) - right),
+                None => Self::big(BigInt::from(left) - right),
             },
-            Base::Big(left, right) => Self::Big(left - right),
+            Base::Big(left, right) => Self::big(left - right),
             Base::Double(left, right) => Self::Double(left - right),
-            Base::Decimal(left, right) => Self::Decimal(left - right),
+            Base::Decimal(left, right) => Self::decimal(left - right),
         }
     }
 
@@ -182,20 +191,20 @@ impl Number {
         Some(match self.base(other) {
             Base::Long(left, right) => match left.checked_mul(right) {
                 Some(product) => Self::fit(product, self, other),
-                None => Self::Big(BigInt::from(left) * right),
+                None => Self::big(BigInt::from(left) * right),
             },
             Base::Big(left, right) => {
                 if left.bits() + right.bits() > BITS_MAX {
                     return None;
                 }
-                Self::Big(left * right)
+                Self::big(left * right)
             }
             Base::Double(left, right) => Self::Double(left * right),
             Base::Decimal(left, right) => {
                 if left.digits() + right.digits() > BITS_MAX / 4 {
                     return None;
                 }
-                Self::Decimal(left * right)
+                Self::decimal(left * right)
             }
         })
     }
@@ -207,11 +216,11 @@ impl Number {
         }
         Some(match self.base(other) {
             Base::Long(left, right) => Self::fit(left.wrapping_div(right), self, other),
-            Base::Big(left, right) => Self::Big(left / right),
+            Base::Big(left, right) => Self::big(left / right),
             Base::Double(left, right) => Self::Double(left / right),
             Base::Decimal(left, right) => {
                 let scale = left.fractional_digit_count();
-                Self::Decimal((left / right).with_scale_round(scale, RoundingMode::HalfDown))
+                Self::decimal((left / right).with_scale_round(scale, RoundingMode::HalfDown))
             }
         })
     }
@@ -227,7 +236,7 @@ impl Number {
                 // BigInteger's mod is never negative.
                 let rest = left % &right;
                 let negative = rest.sign() == bigdecimal::num_bigint::Sign::Minus;
-                Some(Self::Big(if negative { rest + right } else { rest }))
+                Some(Self::big(if negative { rest + right } else { rest }))
             }
             Base::Double(left, right) => Some(Self::Double(left % right)),
             Base::Decimal(..) => None,

@@ -12,6 +12,7 @@ use crate::{
     ast::{Block, Expression, Macro, Node},
     error::{Error, ErrorKind, place},
     lexer::{Kind, Lexer, Token},
+    names::Names,
 };
 
 /// What a template is made of.
@@ -19,8 +20,19 @@ use crate::{
 pub struct Parsed {
     pub nodes: Block,
     pub macros: Vec<Arc<Macro>>,
-    /// All that `#macro` named so far, here and in what this stands in.
-    pub names: HashSet<Box<str>>,
+    pub known: Known,
+}
+
+/// What is known so far of a template, of all that stands in it, and of what
+/// it stands in.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What `#macro` named.
+    pub macros: HashSet<Box<str>>,
+    /// All variables.
+    pub names: Names,
+    /// The methods that are called with a constant text first, and that text.
+    pub constants: Vec<(Box<str>, Box<str>)>,
 }
 
 pub fn parse(text: &str, profile: Profile, limits: &Limits) -> Result<Parsed, Error> {
@@ -32,7 +44,7 @@ pub fn parse(text: &str, profile: Profile, limits: &Limits) -> Result<Parsed, Er
         );
         return Err(Error { kind: ErrorKind::Limit, line: 1, column: 1, message });
     }
-    parse_at_depth(text, profile, limits, 0, HashSet::new())
+    parse_at_depth(text, profile, limits, 0, Known::default())
 }
 
 /// Parses what stands inside another template, so many levels deep.
@@ -41,7 +53,7 @@ pub fn parse_at_depth(
     profile: Profile,
     limits: &Limits,
     depth: usize,
-    names: HashSet<Box<str>>,
+    known: Known,
 ) -> Result<Parsed, Error> {
     let mut parser = Parser {
         text,
@@ -52,11 +64,11 @@ pub fn parse_at_depth(
         index: 0,
         depth,
         macros: Vec::new(),
-        names,
+        known,
     };
     let nodes = parser.block()?;
     parser.expect(Kind::Eof)?;
-    Ok(Parsed { nodes, macros: parser.macros, names: parser.names })
+    Ok(Parsed { nodes, macros: parser.macros, known: parser.known })
 }
 
 struct Parser<'t> {
@@ -69,7 +81,7 @@ struct Parser<'t> {
     index: usize,
     depth: usize,
     macros: Vec<Arc<Macro>>,
-    names: HashSet<Box<str>>,
+    known: Known,
 }
 
 /// The directives with a block, and those without.
@@ -151,7 +163,7 @@ impl Parser<'_> {
 
     /// Also what `#macro` named before, which the service's parser knows too.
     fn is_known(&self, name: &str) -> bool {
-        self.is_directive(name) || self.names.contains(name)
+        self.is_directive(name) || self.known.macros.contains(name)
     }
 
     fn block(&mut self) -> Result<Block, Error> {

@@ -3,19 +3,16 @@
 mod expression;
 mod scope;
 
-use std::{
-    cell::Cell,
-    collections::{HashMap, HashSet},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{borrow::Cow, cell::Cell, collections::HashMap, rc::Rc, sync::Arc};
 
 use crate::{
-    Context, Limits, Profile, Template,
+    Host, Limits, Template,
     ast::{Block, Call, Expression, Macro, Node, Reference},
     error::{Error, ErrorKind, place},
+    methods::Tools,
+    names::Name,
     number::Number,
-    parser,
+    parser::{self, Known},
     value::{Changed, Cursor, Definition, Scope, TooDeep, Value},
 };
 pub use scope::Layer;
@@ -49,25 +46,57 @@ impl From<Error> for Halt {
 
 type Result<T> = std::result::Result<T, Halt>;
 
-pub fn render(template: &Template, context: &mut Context) -> std::result::Result<String, Error> {
+/// What a template rendered to.
+#[derive(Debug)]
+pub struct Output<'t> {
+    /// The text.
+    pub text: String,
+    known: Cow<'t, Known>,
+    variables: Vec<Option<Value>>,
+}
+
+impl Output<'_> {
+    /// A variable as the template left it; none where it neither read nor set
+    /// it.
+    pub fn variable(&self, name: &str) -> Option<&Value> {
+        let name = self.known.names.find(name)?;
+        self.variables.get(name.place())?.as_ref()
+    }
+}
+
+/// The output's first capacity, in bytes; the template's own length if that is
+/// less.
+const CAPACITY_MAX: usize = 16 * 1024;
+
+pub fn render<'t>(
+    template: &'t Template,
+    host: &dyn Host,
+) -> std::result::Result<Output<'t>, Error> {
+    let tools = Tools {
+        host,
+        string_bytes_max: template.limits.output_bytes_max,
+        patterns: &template.patterns,
+    };
     let mut renderer = Renderer {
-        text: &template.text,
-        profile: template.profile,
+        template,
+        tools,
         limits: &template.limits,
-        context,
+        known: Cow::Borrowed(&template.known),
+        variables: vec![None; template.known.names.len()],
+        empty: "".into(),
         layer: None,
         kept: Vec::new(),
         macros: HashMap::new(),
-        names: template.parsed.names.clone(),
         macro_depth: 0,
         steps: 0,
         depth: 0,
         at: 0,
     };
-    renderer.know(&template.parsed.macros);
-    let mut out = String::new();
-    match renderer.block(&template.parsed.nodes, &mut out) {
-        Ok(()) | Err(Halt::Break | Halt::Stop) => Ok(out),
+    let mut text = String::with_capacity(template.text.len().min(CAPACITY_MAX));
+    match renderer.block(&template.nodes, &mut text) {
+        Ok(()) | Err(Halt::Break | Halt::Stop) => {
+            Ok(Output { text, known: renderer.known, variables: renderer.variables })
+        }
         Err(Halt::Error(error)) => Err(*error),
         Err(Halt::Leave(_)) => {
             let (line, column) = place(&template.text, renderer.at as usize);
@@ -77,18 +106,22 @@ pub fn render(template: &Template, context: &mut Context) -> std::result::Result
     }
 }
 
-struct Renderer<'t> {
-    text: &'t str,
-    profile: Profile,
+struct Renderer<'t, 'h> {
+    template: &'t Template,
     limits: &'t Limits,
-    context: &'t mut Context,
-    /// What macros and loops put over the context here.
+    tools: Tools<'h>,
+    /// The template's, and more where templates are parsed on the way.
+    known: Cow<'t, Known>,
+    /// By place; none where one has not been read or set yet.
+    variables: Vec<Option<Value>>,
+    /// What null is in API Gateway.
+    empty: Value,
+    /// What macros and loops put over the variables here.
     layer: Option<Rc<Layer>>,
     /// Layers that a definition may want to see again.
     kept: Vec<Rc<Layer>>,
+    /// Macros of templates that were parsed on the way.
     macros: HashMap<Box<str>, Arc<Macro>>,
-    /// What `#macro` named, for templates that are parsed on the way.
-    names: HashSet<Box<str>>,
     macro_depth: usize,
     steps: usize,
     depth: usize,
@@ -96,9 +129,9 @@ struct Renderer<'t> {
     at: u32,
 }
 
-impl Renderer<'_> {
+impl Renderer<'_, '_> {
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Halt {
-        let (line, column) = place(self.text, self.at as usize);
+        let (line, column) = place(&self.template.text, self.at as usize);
         Error { kind, line, column, message: message.into() }.into()
     }
 
@@ -176,11 +209,11 @@ impl Renderer<'_> {
             Node::Foreach { variable, items, body, at } => {
                 let items = self.value(items)?;
                 self.at = *at;
-                self.foreach(variable, &items, body, out)?;
+                self.foreach(*variable, &items, body, out)?;
             }
             Node::Define { name, body } => {
                 let definition = self.definition(body, DEFINITION_DEPTH_MAX);
-                self.set_variable(name, definition)?;
+                self.set_variable(*name, definition)?;
             }
             Node::Break { scope: None, .. } => return Err(Halt::Break),
             Node::Break { scope: Some(scope), at } => {
@@ -204,31 +237,39 @@ impl Renderer<'_> {
 
     fn foreach(
         &mut self,
-        variable: &str,
+        variable: Name,
         items: &Value,
         body: &Block,
         out: &mut String,
     ) -> Result<()> {
+        let own;
         let cursor = match items {
-            Value::List(list) => Rc::new(Cursor::over(list)),
-            Value::Map(map) => Rc::new(Cursor::over_values(map)),
-            Value::Iterator(cursor) => Rc::clone(cursor),
+            Value::List(list) => {
+                own = Cursor::over(list);
+                &own
+            }
+            Value::Map(map) => {
+                own = Cursor::over_values(map);
+                &own
+            }
+            Value::Iterator(cursor) => cursor,
             // Whatever else it is has nothing to go through.
             _ => return Ok(()),
         };
-        let mut saved = Vec::new();
-        for name in [variable, "velocityCount", "velocityHasNext"] {
-            saved.push((name, self.variable(name)?));
-        }
-        let replaced = self.variable("foreach")?;
+        let saved = [
+            (variable, self.variable(variable)?),
+            (Name::VELOCITY_COUNT, self.variable(Name::VELOCITY_COUNT)?),
+            (Name::VELOCITY_HAS_NEXT, self.variable(Name::VELOCITY_HAS_NEXT)?),
+        ];
+        let replaced = self.variable(Name::FOREACH)?;
         let scope = Rc::new(Scope {
             index: Cell::new(-1),
             has_next: Cell::new(false),
             replaced: replaced.clone(),
             body: Arc::clone(body),
         });
-        self.set_variable("foreach", Value::Scope(Rc::clone(&scope)))?;
-        let ended = match self.turns(variable, &cursor, &scope, out) {
+        self.set_variable(Name::FOREACH, Value::Scope(Rc::clone(&scope)))?;
+        let ended = match self.turns(variable, cursor, &scope, out) {
             Err(Halt::Break) => Ok(()),
             Err(Halt::Leave(loop_body)) if Arc::ptr_eq(&loop_body, body) => Ok(()),
             ended => ended,
@@ -237,15 +278,15 @@ impl Renderer<'_> {
             self.restore(name, value)?;
         }
         // Unless the body put something else there.
-        if let Value::Scope(_) = self.variable("foreach")? {
-            self.restore("foreach", replaced)?;
+        if let Value::Scope(_) = self.variable(Name::FOREACH)? {
+            self.restore(Name::FOREACH, replaced)?;
         }
         ended
     }
 
     fn turns(
         &mut self,
-        variable: &str,
+        variable: Name,
         cursor: &Cursor,
         scope: &Scope,
         out: &mut String,
@@ -260,8 +301,8 @@ impl Renderer<'_> {
             let Some(item) = item else { break };
             count += 1;
             let has_next = cursor.has_next();
-            self.set_variable("velocityCount", Value::Number(Number::Int(count)))?;
-            self.set_variable("velocityHasNext", Value::Bool(has_next))?;
+            self.set_variable(Name::VELOCITY_COUNT, Value::Number(Number::Int(count)))?;
+            self.set_variable(Name::VELOCITY_HAS_NEXT, Value::Bool(has_next))?;
             let is_null = item.is_null();
             self.set_variable(variable, item)?;
             scope.index.set(count - 1);
@@ -285,26 +326,25 @@ impl Renderer<'_> {
         };
         self.charge(text.len())?;
         let depth = self.limits.nesting_max / 2;
-        let names = std::mem::take(&mut self.names);
-        let parsed = parser::parse_at_depth(&text, self.profile, self.limits, depth, names)
+        let known = std::mem::take(&mut self.known).into_owned();
+        let profile = self.template.profile;
+        let parsed = parser::parse_at_depth(&text, profile, self.limits, depth, known)
             .map_err(|error| self.error(error.kind, format!("in #evaluate: {error}")))?;
-        self.names = parsed.names;
-        self.know(&parsed.macros);
+        self.variables.resize(parsed.known.names.len(), None);
+        self.known = Cow::Owned(parsed.known);
+        for found in parsed.macros {
+            self.macros.entry(found.name.clone()).or_insert(found);
+        }
         match self.block(&parsed.nodes, out) {
             Err(Halt::Break | Halt::Stop) => Ok(()),
             ended => ended,
         }
     }
 
-    /// Of macros with one name the first is called.
-    fn know(&mut self, macros: &[Arc<Macro>]) {
-        for known in macros {
-            self.macros.entry(known.name.clone()).or_insert_with(|| Arc::clone(known));
-        }
-    }
-
     fn call_macro(&mut self, call: &Arc<Call>, out: &mut String) -> Result<()> {
-        let Some(found) = self.macros.get(&call.name).map(Arc::clone) else {
+        // The template's own come first.
+        let found = self.template.macros.get(&call.name).or_else(|| self.macros.get(&call.name));
+        let Some(found) = found.map(Arc::clone) else {
             return self.write(out, &call.literal);
         };
         self.at = call.at;
@@ -336,8 +376,8 @@ impl Renderer<'_> {
     /// Prints a reference.
     fn show(&mut self, reference: &Reference, out: &mut String) -> Result<()> {
         let form = &reference.form;
-        if form.runt {
-            return self.write(out, &reference.root);
+        if let Some(text) = &form.runt {
+            return self.write(out, text);
         }
         let value = self.reference(reference)?;
         if form.escaped {
@@ -355,8 +395,13 @@ impl Renderer<'_> {
         } else if !value.is_null() {
             self.write(out, &form.escapes)?;
             self.write(out, &form.prefix)?;
-            let text = value.to_text().map_err(|deep| self.too_deep(deep))?;
-            return self.write(out, &text);
+            return match &value {
+                Value::Text(text) => self.write(out, text),
+                other => {
+                    let text = other.to_text().map_err(|deep| self.too_deep(deep))?;
+                    self.write(out, &text)
+                }
+            };
         }
         // Twice, as Velocity does it.
         self.write(out, &form.escapes)?;

@@ -4,14 +4,13 @@ mod containers;
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
+    fmt::{self, Write as _},
     rc::{Rc, Weak},
-    sync::Arc,
 };
 
 use indexmap::IndexMap;
 
-use crate::{ast::Block, number::Number, render::Layer};
+use crate::{Object, ast::Block, number::Number, render::Layer};
 pub use containers::Changed;
 
 /// How deep values may be nested to be printed or compared.
@@ -29,7 +28,7 @@ pub enum Value {
     /// `Integer`, `Long`, `Double` and the big ones.
     Number(Number),
     /// `String`.
-    Text(Arc<str>),
+    Text(Rc<str>),
     /// A list, an array or a set.
     List(List),
     /// `Map`, in the order of insertion.
@@ -41,7 +40,7 @@ pub enum Value {
     /// What `.class` gives.
     Class(&'static str),
     /// What the host provides: `$input`, `$util`.
-    Object(Rc<dyn Object>),
+    Object(Rc<Object>),
     /// `$foreach`.
     #[doc(hidden)]
     Scope(Rc<Scope>),
@@ -50,35 +49,8 @@ pub enum Value {
     Definition(Rc<Definition>),
 }
 
-/// A value that the host provides.
-pub trait Object {
-    /// Its class, for messages.
-    fn class(&self) -> &'static str;
-
-    /// A property, as in `$object.name`; none where there is none.
-    ///
-    /// # Errors
-    /// The reason, which ends the rendering.
-    fn property(&self, name: &str) -> Result<Option<Value>, String> {
-        let _ = name;
-        Ok(None)
-    }
-
-    /// A method, as in `$object.name($argument)`; none where there is none.
-    ///
-    /// # Errors
-    /// The reason, which ends the rendering.
-    fn call(&self, method: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
-        let _ = (method, arguments);
-        Ok(None)
-    }
-
-    /// `toString()`.
-    fn text(&self) -> String;
-}
-
 /// A key of a map.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     /// `null`.
     Null,
@@ -89,9 +61,9 @@ pub enum Key {
     /// `Long`.
     Long(i64),
     /// Any other number, as it prints.
-    Number(String),
+    Number(Box<str>),
     /// `String`; also what a list or a map prints.
-    Text(Arc<str>),
+    Text(Rc<str>),
 }
 
 /// What a list is in Java, which decides how it prints and what it can.
@@ -176,7 +148,7 @@ pub struct TooDeep;
 
 impl Value {
     /// A string.
-    pub fn text(text: impl Into<Arc<str>>) -> Self {
+    pub fn text(text: impl Into<Rc<str>>) -> Self {
         Self::Text(text.into())
     }
 
@@ -224,7 +196,8 @@ impl Value {
         match self {
             Self::Null | Self::Definition(_) => out.push_str("null"),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-            Self::Number(number) => out.push_str(&number.to_string()),
+            // Writing to a string never fails.
+            Self::Number(number) => drop(write!(out, "{number}")),
             Self::Text(text) => out.push_str(text),
             Self::List(list) => list.write(out, depth)?,
             Self::Map(map) => {
@@ -233,14 +206,14 @@ impl Value {
                     if index > 0 {
                         out.push_str(", ");
                     }
-                    key.to_value().write(out, depth + 1)?;
+                    key.write(out);
                     out.push('=');
                     value.write(out, depth + 1)?;
                 }
                 out.push('}');
             }
             Self::Entry(map, key) => {
-                key.to_value().write(out, depth + 1)?;
+                key.write(out);
                 out.push('=');
                 map.get(key).unwrap_or_default().write(out, depth + 1)?;
             }
@@ -249,7 +222,7 @@ impl Value {
                 out.push_str("class ");
                 out.push_str(name);
             }
-            Self::Object(object) => out.push_str(&object.text()),
+            Self::Object(object) => out.push_str(&object.text),
             // The scope is a map in Java, and empty.
             Self::Scope(_) => out.push_str("{}"),
         }
@@ -286,12 +259,13 @@ impl Value {
                     if index > 0 {
                         out.push(',');
                     }
-                    quote(&key.to_value().to_text()?, out);
+                    key.write_json(out);
                     out.push(':');
                     value.json(out, depth + 1)?;
                 }
                 out.push('}');
             }
+            Self::Text(text) => quote(text, out),
             other => quote(&other.to_text()?, out),
         }
         Ok(())
@@ -337,7 +311,7 @@ impl Value {
                 let value = |map: &Map, key| map.get(key).unwrap_or_default();
                 l == r && value(left, l).equals_within(&value(right, r), depth + 1)
             }
-            (Self::Object(left), Self::Object(right)) => Rc::ptr_eq(left, right),
+            (Self::Object(left), Self::Object(right)) => Rc::ptr_eq(&left.text, &right.text),
             (Self::Scope(left), Self::Scope(right)) => Rc::ptr_eq(left, right),
             _ => false,
         }
@@ -371,7 +345,7 @@ impl Value {
             Self::Entry(..) => "java.util.Map.Entry",
             Self::Iterator(_) => "java.util.Iterator",
             Self::Class(_) => "java.lang.Class",
-            Self::Object(object) => object.class(),
+            Self::Object(object) => object.class,
             Self::Scope(_) => "org.apache.velocity.runtime.directive.ForeachScope",
         }
     }
@@ -424,7 +398,8 @@ impl Value {
 const REACH_MAX: usize = 100_000;
 
 fn quote(text: &str, out: &mut String) {
-    out.push_str(&serde_json::Value::from(text).to_string());
+    // A text is JSON, whatever it holds.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
 impl fmt::Debug for Value {
@@ -435,34 +410,42 @@ impl fmt::Debug for Value {
 }
 
 impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        Self::from(&json)
+    }
+}
+
+impl From<&serde_json::Value> for Value {
     /// Objects keep their order, arrays print as JSON, integers take the
     /// narrowest type.
-    fn from(json: serde_json::Value) -> Self {
+    fn from(json: &serde_json::Value) -> Self {
         match json {
             serde_json::Value::Null => Self::Null,
-            serde_json::Value::Bool(value) => Self::Bool(value),
-            serde_json::Value::Number(number) => {
-                let text = number.to_string();
-                Self::Number(if number.is_f64() && text.contains(['.', 'e', 'E']) {
-                    Number::float(&text)
-                } else {
-                    Number::integer(&text)
-                })
-            }
-            serde_json::Value::String(text) => Self::text(text),
+            serde_json::Value::Bool(value) => Self::Bool(*value),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(number), _) => Self::integer(number),
+                (None, Some(float)) if number.is_f64() => Self::Number(Number::Double(float)),
+                _ => Self::Number(Number::integer(&number.to_string())),
+            },
+            serde_json::Value::String(text) => Self::from(text.as_str()),
             // Recursion is as deep as serde_json lets JSON be: 128 levels.
             serde_json::Value::Array(items) => {
-                let items = items.into_iter().map(Self::from).collect();
+                let items = items.iter().map(Self::from).collect();
                 Self::List(List::new(ListKind::Json, items))
             }
             serde_json::Value::Object(members) => {
-                let map = Map::default();
-                for (name, value) in members {
-                    map.insert(Key::Text(name.into()), value.into());
-                }
-                Self::Map(map)
+                let member = |(name, value): (&String, _)| {
+                    (Key::Text(name.as_str().into()), Self::from(value))
+                };
+                Self::Map(members.iter().map(member).collect())
             }
         }
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Self::Object(Rc::new(object))
     }
 }
 

@@ -24,7 +24,8 @@ fn render(case: &Case, profile: Profile) -> Result<String, mayfly_velocity::Erro
     for (name, value) in &case.context {
         context.set(name, Value::from(value.clone()));
     }
-    Template::parse_with(&case.template, profile, Limits::default())?.render(&mut context)
+    let template = Template::parse_with(&case.template, profile, Limits::default())?;
+    Ok(template.render(&context)?.text)
 }
 
 fn check(profile: Profile, expected: fn(&Case) -> &Option<String>) {

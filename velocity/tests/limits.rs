@@ -1,6 +1,6 @@
 //! Whatever a template is, it ends: parsed or refused, rendered or stopped.
 
-use mayfly_velocity::{Context, Error, ErrorKind, Limits, Object, Profile, Template, Value};
+use mayfly_velocity::{Context, Error, ErrorKind, Host, Limits, Object, Profile, Template, Value};
 use proptest::prelude::*;
 
 fn small() -> Limits {
@@ -18,7 +18,7 @@ fn render(text: &str, profile: Profile) -> Result<String, Error> {
     context.set("m", Value::from(serde_json::json!({ "a": 1, "b": { "c": "d" } })));
     context.set("s", "text");
     context.set("n", Value::integer(7));
-    Template::parse_with(text, profile, small())?.render(&mut context)
+    Ok(Template::parse_with(text, profile, small())?.render(&context)?.text)
 }
 
 fn limit(text: &str) -> String {
@@ -118,41 +118,86 @@ fn errors_name_line_and_column() {
     }
 }
 
-struct Input;
+/// A host with one object, that counts how often it is asked for a variable.
+#[derive(Default)]
+struct Counting(std::cell::Cell<usize>);
 
-impl Object for Input {
-    fn class(&self) -> &'static str {
-        "Input"
+impl Host for Counting {
+    fn variable(&self, name: &str) -> Option<Value> {
+        self.0.set(self.0.get() + 1);
+        let input = || Value::from(Object { class: "Input", text: "input".into() });
+        (name == "input").then(input)
     }
 
-    fn property(&self, name: &str) -> Result<Option<Value>, String> {
+    fn property(&self, object: &Object, name: &str) -> Result<Option<Value>, String> {
+        assert_eq!(object.class, "Input");
         Ok((name == "body").then(|| Value::from("the body")))
     }
 
-    fn call(&self, method: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
+    fn call(&self, _: &Object, method: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
         match (method, arguments) {
             ("params", [name]) => Ok(Some(Value::text(format!("<{name:?}>")))),
             ("fail", []) => Err("it had to".to_owned()),
             _ => Ok(None),
         }
     }
-
-    fn text(&self) -> String {
-        "input".to_owned()
-    }
 }
 
 #[test]
 fn the_host_s_objects_have_properties_and_methods() {
-    let render = |text: &str| {
-        let mut context = Context::new();
-        context.set("input", Value::Object(std::rc::Rc::new(Input)));
-        Template::parse(text)?.render(&mut context)
-    };
+    let render =
+        |text: &str| Ok::<_, Error>(Template::parse(text)?.render(&Counting::default())?.text);
     let rendered = render("$input $input.body $input.params('a') [$input.none] [$input.none()]");
     assert_eq!(rendered.as_deref(), Ok("input the body <java.lang.String(a)> [] []"));
     let error = render("\n$input.fail()").expect_err("it fails");
     assert_eq!(error.to_string(), "line 2, column 1: the method fail failed: it had to");
+}
+
+#[test]
+fn the_host_is_asked_once_for_what_is_read_and_never_for_more() {
+    for (text, asked) in [
+        ("$set#set($set = 1)$set", 1),
+        ("#set($set = 1)$set$set", 0),
+        ("$input.body $input $input.params('a') $none $none", 2),
+        ("no variable", 0),
+    ] {
+        let host = Counting::default();
+        Template::parse(text).expect("a template").render(&host).expect("an output");
+        assert_eq!(host.0.get(), asked, "{text}");
+    }
+}
+
+#[test]
+fn an_output_has_the_variables_that_were_read_or_set() {
+    let template = Template::parse("$input.body#set($set = 'a')#foreach($i in [1])$i#end");
+    let template = template.expect("a template");
+    let host = Counting::default();
+    let output = template.render(&host).expect("an output");
+    let text = |name: &str| output.variable(name).map(|value| value.to_text().expect("text"));
+    assert_eq!(text("input").as_deref(), Some("input"));
+    assert_eq!(text("set").as_deref(), Some("a"));
+    // Read by the loop, which puts back what was there.
+    assert_eq!(text("i").as_deref(), Some("null"));
+    assert_eq!(text("other"), None);
+}
+
+#[test]
+fn a_template_without_references_is_a_constant() {
+    for (text, constant) in [
+        ("", Some("")),
+        ("{\"statusCode\": 200}", Some("{\"statusCode\": 200}")),
+        ("a## comment\nb#* another *#c", Some("abc")),
+        ("#[[$raw]]#", Some("$raw")),
+        ("$a", None),
+        ("#if(true)a#end", None),
+        ("#unknown()", None),
+    ] {
+        let template = Template::parse(text).expect(text);
+        assert_eq!(template.constant(), constant, "{text}");
+        if let Some(constant) = constant {
+            assert_eq!(template.render(&Context::new()).expect(text).text, constant);
+        }
+    }
 }
 
 /// Text of what templates are made of.

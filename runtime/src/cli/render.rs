@@ -1,17 +1,18 @@
 //! `mayfly render`.
 
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal as _, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use mayfly_velocity::{Template, Value};
+use mayfly_velocity::Value;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
 use super::{Failure, text_or_file};
-use crate::mapping::Variables;
+use crate::mapping::{MappingTemplate, Variables};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -130,24 +131,70 @@ fn cases(file: &Path) -> Result<(), Failure> {
 
 impl Case {
     fn render(&self) -> Result<String, mayfly_velocity::Error> {
-        let template = Template::parse(&self.template)?;
+        let template = MappingTemplate::parse(&self.template)?;
         let pairs = |values: &Map<String, serde_json::Value>| -> Vec<(String, String)> {
             values.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
         };
-        let variables = Variables {
-            body: plain(&self.request.body),
-            header_case_is_known: true,
+        let body = plain(&self.request.body);
+        let given = Given {
+            case: self,
+            json: serde_json::from_str(&body).ok(),
+            body,
             path: pairs(&self.request.path),
             query: pairs(&self.request.query),
             headers: pairs(&self.request.headers),
-            context: self.context.clone(),
             stage_variables: pairs(&self.stage_variables).into_iter().collect(),
         };
-        let mut context = variables.into_context();
-        for (name, value) in &self.vars {
-            context.set(name, Value::from(value.clone()));
-        }
-        template.render(&mut context)
+        Ok(template.render(&given)?.text)
+    }
+}
+
+/// A case as its template sees it.
+struct Given<'c> {
+    case: &'c Case,
+    body: String,
+    json: Option<serde_json::Value>,
+    path: Vec<(String, String)>,
+    query: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
+    stage_variables: BTreeMap<String, String>,
+}
+
+impl Variables for Given<'_> {
+    fn body(&self) -> &str {
+        &self.body
+    }
+
+    fn json(&self) -> Option<&serde_json::Value> {
+        self.json.as_ref()
+    }
+
+    fn path(&self) -> &[(String, String)] {
+        &self.path
+    }
+
+    fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    fn header_case_is_known(&self) -> bool {
+        true
+    }
+
+    fn context(&self) -> Map<String, serde_json::Value> {
+        self.case.context.clone()
+    }
+
+    fn stage_variables(&self) -> &BTreeMap<String, String> {
+        &self.stage_variables
+    }
+
+    fn other(&self, name: &str) -> Option<Value> {
+        self.case.vars.get(name).map(Value::from)
     }
 }
 

@@ -8,6 +8,8 @@
 mod filter;
 mod parse;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use filter::Filter;
@@ -64,15 +66,20 @@ impl Path {
     ///
     /// # Errors
     /// Where the path comes by too many values.
-    pub fn find(&self, root: &Value) -> Result<Option<Value>, String> {
-        let mut budget = VALUES_MAX;
-        let found = self.walk(root, root, &mut budget)?;
-        let value = match self.is_definite() {
-            true => found.into_iter().next().map(Found::into_value),
-            false => Some(found.into_iter().map(Found::into_value).collect()),
+    pub fn find<'v>(&self, root: &'v Value) -> Result<Option<Cow<'v, Value>>, String> {
+        // Most paths come by as many values as they have steps, and make none.
+        let value = match self.leads_straight() {
+            true => self.follow(root).map(Cow::Borrowed),
+            false => {
+                let found = self.walk(root, root, &mut { VALUES_MAX })?;
+                match self.is_definite() {
+                    true => found.into_iter().next(),
+                    false => Some(Cow::Owned(list(found))),
+                }
+            }
         };
         Ok(match self.function {
-            Some(function) => function.apply(value),
+            Some(function) => value.and_then(|value| function.apply(&value)).map(Cow::Owned),
             None => value,
         })
     }
@@ -88,13 +95,26 @@ impl Path {
             .all(|step| matches!(step, Step::Property(_) | Step::Properties(_) | Step::Index(_)))
     }
 
+    /// Whether it has but names and indices.
+    fn leads_straight(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step, Step::Property(_) | Step::Index(_)))
+    }
+
+    fn follow<'v>(&self, root: &'v Value) -> Option<&'v Value> {
+        self.steps.iter().try_fold(root, |value, step| match (step, value) {
+            (Step::Property(name), Value::Object(members)) => members.get(name),
+            (Step::Index(index), Value::Array(items)) => at(items, *index),
+            _ => None,
+        })
+    }
+
     fn walk<'v>(
         &self,
         root: &'v Value,
         from: &'v Value,
         budget: &mut usize,
     ) -> Result<Vec<Found<'v>>, String> {
-        let mut found = vec![Found::Part(if self.relative { from } else { root })];
+        let mut found = vec![Found::Borrowed(if self.relative { from } else { root })];
         let mut deep = false;
         for step in &self.steps {
             if *step == Step::DeepScan {
@@ -114,19 +134,10 @@ impl Path {
 }
 
 /// A value on the way: a part of the document, or one made of parts.
-#[derive(Debug, Clone)]
-enum Found<'v> {
-    Part(&'v Value),
-    Made(Value),
-}
+type Found<'v> = Cow<'v, Value>;
 
-impl Found<'_> {
-    fn into_value(self) -> Value {
-        match self {
-            Self::Part(value) => value.clone(),
-            Self::Made(value) => value,
-        }
-    }
+fn list(found: Vec<Found<'_>>) -> Value {
+    found.into_iter().map(Cow::into_owned).collect()
 }
 
 fn spend(budget: &mut usize) -> Result<(), String> {
@@ -142,8 +153,8 @@ fn descendants<'v>(found: Vec<Found<'v>>, budget: &mut usize) -> Result<Vec<Foun
     let mut waiting: Vec<&Value> = Vec::new();
     for value in found {
         match value {
-            Found::Part(value) => waiting.push(value),
-            made @ Found::Made(_) => all.push(made),
+            Found::Borrowed(value) => waiting.push(value),
+            made @ Found::Owned(_) => all.push(made),
         }
     }
     waiting.reverse();
@@ -154,7 +165,7 @@ fn descendants<'v>(found: Vec<Found<'v>>, budget: &mut usize) -> Result<Vec<Foun
             Value::Array(items) => waiting.extend(items.iter().rev()),
             _ => continue,
         }
-        all.push(Found::Part(value));
+        all.push(Found::Borrowed(value));
     }
     Ok(all)
 }
@@ -169,11 +180,11 @@ impl Step {
         budget: &mut usize,
     ) -> Result<(), String> {
         let value = match value {
-            Found::Part(value) => value,
-            Found::Made(value) => {
+            Found::Borrowed(value) => value,
+            Found::Owned(value) => {
                 // What was made has only its members to go on with.
                 if let (Self::Property(name), Value::Object(members)) = (self, &value) {
-                    out.extend(members.get(name).cloned().map(Found::Made));
+                    out.extend(members.get(name).cloned().map(Found::Owned));
                 }
                 return Ok(());
             }
@@ -181,21 +192,23 @@ impl Step {
         let before = out.len();
         match (self, value) {
             (Self::Property(name), Value::Object(members)) => {
-                out.extend(members.get(name).map(Found::Part));
+                out.extend(members.get(name).map(Found::Borrowed));
             }
             (Self::Properties(names), Value::Object(members)) => {
                 let own = |name: &String| Some((name.clone(), members.get(name)?.clone()));
                 let own: Map<String, Value> = names.iter().filter_map(own).collect();
                 // Deep in a document only those that have them all count.
                 if !deep || own.len() == names.len() {
-                    out.push(Found::Made(Value::Object(own)));
+                    out.push(Found::Owned(Value::Object(own)));
                 }
             }
             (Self::Index(index), Value::Array(items)) => {
-                out.extend(at(items, *index).map(Found::Part));
+                out.extend(at(items, *index).map(Found::Borrowed));
             }
             (Self::Indices(indices), Value::Array(items)) => {
-                out.extend(indices.iter().filter_map(|&index| at(items, index)).map(Found::Part));
+                out.extend(
+                    indices.iter().filter_map(|&index| at(items, index)).map(Found::Borrowed),
+                );
             }
             (Self::Slice(from, to), Value::Array(items)) => {
                 let place = |index: i64| {
@@ -205,22 +218,22 @@ impl Step {
                 };
                 let from = from.map_or(0, place);
                 let to = to.map_or(items.len(), place);
-                out.extend(items.get(from..to).unwrap_or_default().iter().map(Found::Part));
+                out.extend(items.get(from..to).unwrap_or_default().iter().map(Found::Borrowed));
             }
             (Self::Wildcard, Value::Object(members)) => {
-                out.extend(members.values().map(Found::Part));
+                out.extend(members.values().map(Found::Borrowed));
             }
-            (Self::Wildcard, Value::Array(items)) => out.extend(items.iter().map(Found::Part)),
+            (Self::Wildcard, Value::Array(items)) => out.extend(items.iter().map(Found::Borrowed)),
             (Self::Filter(filter), Value::Array(items)) => {
                 for item in items {
                     if filter.holds(root, item, budget)? {
-                        out.push(Found::Part(item));
+                        out.push(Found::Borrowed(item));
                     }
                 }
             }
             // An object is filtered as a whole, except deep in a document.
             (Self::Filter(filter), Value::Object(_)) if filter.holds(root, value, budget)? => {
-                out.push(Found::Part(value));
+                out.push(Found::Borrowed(value));
             }
             _ => {}
         }
@@ -238,9 +251,8 @@ fn at(items: &[Value], index: i64) -> Option<&Value> {
 }
 
 impl Function {
-    fn apply(self, value: Option<Value>) -> Option<Value> {
-        let value = value?;
-        let numbers: Vec<f64> = match &value {
+    fn apply(self, value: &Value) -> Option<Value> {
+        let numbers: Vec<f64> = match value {
             Value::Array(items) => items.iter().filter_map(Value::as_f64).collect(),
             _ => Vec::new(),
         };
@@ -248,17 +260,17 @@ impl Function {
         let sum = numbers.iter().sum::<f64>();
         let number = |number: f64| (!numbers.is_empty()).then(|| json!(number));
         match self {
-            Self::Length => match &value {
+            Self::Length => match value {
                 Value::Array(items) => Some(json!(items.len())),
                 Value::Object(members) => Some(json!(members.len())),
                 Value::String(text) => Some(json!(text.encode_utf16().count())),
                 _ => None,
             },
-            Self::Keys => match &value {
+            Self::Keys => match value {
                 Value::Object(members) => Some(members.keys().cloned().map(Value::from).collect()),
                 _ => None,
             },
-            Self::First | Self::Last => match &value {
+            Self::First | Self::Last => match value {
                 Value::Array(items) if self == Self::First => items.first().cloned(),
                 Value::Array(items) => items.last().cloned(),
                 _ => None,

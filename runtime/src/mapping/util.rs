@@ -10,8 +10,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::input::text;
 
-pub struct Util;
-
 /// What Java's `URLEncoder` leaves as it is, besides letters and digits; a
 /// blank becomes `+` afterwards.
 const FORM: AsciiSet =
@@ -23,38 +21,32 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-impl Object for Util {
-    fn class(&self) -> &'static str {
-        "$util"
-    }
+pub fn object() -> Object {
+    Object { class: "$util", text: "$util".into() }
+}
 
-    fn call(&self, method: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
-        let [argument] = arguments else { return Ok(None) };
-        let given = text(argument)?;
-        Ok(Some(match method {
-            "escapeJavaScript" => Value::text(escape_java_script(&given)),
-            "parseJson" => serde_json::from_str::<serde_json::Value>(&given)
-                .map(Value::from)
-                .map_err(|error| format!("the text is not JSON: {error}"))?,
-            "urlEncode" => {
-                let encoded = utf8_percent_encode(&given, &FORM).to_string();
-                Value::text(encoded.replace(' ', "+"))
-            }
-            "urlDecode" => Value::text(url_decode(&given)?),
-            "base64Encode" => Value::text(BASE64.encode(&given)),
-            "base64Decode" => {
-                let decoded = BASE64
-                    .decode(given.as_bytes())
-                    .map_err(|error| format!("the text is not base64: {error}"))?;
-                Value::text(String::from_utf8_lossy(&decoded).into_owned())
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    fn text(&self) -> String {
-        "$util".to_owned()
-    }
+pub fn call(method: &str, arguments: &[Value]) -> Result<Option<Value>, String> {
+    let [argument] = arguments else { return Ok(None) };
+    let given = text(argument)?;
+    Ok(Some(match method {
+        "escapeJavaScript" => Value::text(escape_java_script(&given)),
+        "parseJson" => serde_json::from_str::<serde_json::Value>(&given)
+            .map(Value::from)
+            .map_err(|error| format!("the text is not JSON: {error}"))?,
+        "urlEncode" => {
+            let encoded = utf8_percent_encode(&given, &FORM).to_string();
+            Value::text(encoded.replace(' ', "+"))
+        }
+        "urlDecode" => Value::text(url_decode(&given)?),
+        "base64Encode" => Value::text(BASE64.encode(&*given)),
+        "base64Decode" => {
+            let decoded = BASE64
+                .decode(given.as_bytes())
+                .map_err(|error| format!("the text is not base64: {error}"))?;
+            Value::text(String::from_utf8_lossy(&decoded).into_owned())
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// `StringEscapeUtils.escapeJavaScript` of commons-lang 2.6: quotes, slashes
@@ -96,7 +88,7 @@ mod tests {
     use super::*;
 
     fn call(method: &str, argument: &str) -> Result<String, String> {
-        let value = Util.call(method, &[Value::from(argument)])?.expect("a function");
+        let value = super::call(method, &[Value::from(argument)])?.expect("a function");
         Ok(value.to_text().expect("text"))
     }
 

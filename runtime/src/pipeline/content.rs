@@ -50,6 +50,11 @@ fn is_text_type(essence: &str) -> bool {
         || matches!(essence, "application/json" | "application/xml" | "application/javascript")
 }
 
+/// Whether a message's type is one of those that the configuration names.
+fn is_binary(types: &BinaryMediaTypes, headers: &HeaderMap) -> bool {
+    !types.0.is_empty() && types.contains(&essence(headers))
+}
+
 /// Whether the client wants bytes: the first type that it accepts counts.
 pub fn wants_bytes(types: &BinaryMediaTypes, headers: &HeaderMap) -> bool {
     let accept = header_text(headers, header::ACCEPT).unwrap_or(Cow::Borrowed("*/*"));
@@ -76,8 +81,7 @@ pub enum Conversion {
 impl Conversion {
     /// Of a request's body.
     pub fn of_request(request: &MethodRequest<'_>, handling: Option<ContentHandling>) -> Self {
-        let is_binary =
-            request.gateway.config.binary_media_types.contains(&essence(&request.headers));
+        let is_binary = is_binary(&request.gateway.config.binary_media_types, &request.headers);
         match (is_binary, handling) {
             (true, Some(ContentHandling::ConvertToText)) => Self::Encode,
             (true, _) => Self::Bytes,
@@ -93,7 +97,7 @@ impl Conversion {
         handling: Option<ContentHandling>,
     ) -> Self {
         let types = &request.gateway.config.binary_media_types;
-        let is_binary = types.contains(&essence(answer));
+        let is_binary = is_binary(types, answer);
         let to_bytes = match handling {
             Some(handling) => handling == ContentHandling::ConvertToBinary,
             None => wants_bytes(types, &request.headers),

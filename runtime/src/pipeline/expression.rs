@@ -127,7 +127,7 @@ fn in_body<'b>(
     if path.is_root() {
         return text().map(Cow::into_owned).filter(|text| !text.is_empty());
     }
-    plain(&path.find(json()?).ok()??)
+    plain(path.find(json()?).ok()??.as_ref())
 }
 
 /// A string without its quotes, anything else as JSON; `null` is nothing.

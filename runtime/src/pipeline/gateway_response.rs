@@ -3,9 +3,11 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gatewayResponse-definition.html>
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     error::GatewayError,
@@ -35,6 +37,23 @@ pub fn respond(error: &GatewayError, about: &About<'_>) -> Response<Bytes> {
     response
 }
 
+/// What the templates of gateway responses see: there is no body, and no
+/// parameter.
+struct Head<'r> {
+    context: &'r Map<String, Value>,
+    stage_variables: &'r BTreeMap<String, String>,
+}
+
+impl Variables for Head<'_> {
+    fn context(&self) -> Map<String, Value> {
+        self.context.clone()
+    }
+
+    fn stage_variables(&self) -> &BTreeMap<String, String> {
+        self.stage_variables
+    }
+}
+
 fn apply(
     own: &GatewayResponseConfig,
     error: &GatewayError,
@@ -58,12 +77,8 @@ fn apply(
     let content_type = accepted(&own.templates, about.headers);
     let template = own.templates.iter().find(|(name, _)| Some(name.as_str()) == content_type);
     if let Some((name, template)) = template {
-        let variables = Variables {
-            context: context.clone(),
-            stage_variables: about.exchange.stage.variables.clone(),
-            ..Variables::default()
-        };
-        match template.render(variables) {
+        let stage_variables = about.exchange.stage.variables;
+        match template.render(&Head { context: &context, stage_variables }) {
             Ok(rendered) => {
                 *response.body_mut() = Bytes::from(rendered.text);
                 if let Ok(name) = HeaderValue::from_str(name) {

@@ -9,6 +9,7 @@ use super::{
     event, function_request, http_request,
     method_request::MethodRequest,
     stage::Stage,
+    template_variables::TemplateVariables,
     validation::Validated,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     gateway::{Gateway, Target},
     integration::{AnswerBody, IntegrationRequest},
     lambda::Resolved,
-    mapping::{RequestOverride, Variables},
+    mapping::RequestOverride,
     sandbox::{CallContext, Invocation},
 };
 
@@ -105,7 +106,8 @@ fn endpoint<'r>(
 
 /// A mock and a function take text.
 fn text(body: Bytes) -> String {
-    String::from_utf8_lossy(&body).into_owned()
+    String::from_utf8(body.into())
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// The function that a name means on a stage.
@@ -158,7 +160,7 @@ fn body(
     });
     match (found, text) {
         (Some((_, template)), Some(text)) => {
-            let rendered = template.render(variables(request, text.into_owned()));
+            let rendered = template.render(&TemplateVariables::of_request(request, text));
             let rendered = rendered.map_err(|error| {
                 GatewayError::Mapping(format!("the request template for {essence}: {error}"))
             })?;
@@ -171,18 +173,5 @@ fn body(
             Ok((conversion.after(text.into_owned())?, RequestOverride::default()))
         }
         (None, _) => Ok((request.body.clone(), RequestOverride::default())),
-    }
-}
-
-/// What a template sees: the request, with `body` for `$input`.
-pub fn variables(request: &MethodRequest<'_>, body: String) -> Variables {
-    Variables {
-        header_case_is_known: false,
-        body,
-        path: request.matched.parameters.clone(),
-        query: request.query.clone(),
-        headers: event::template_headers(request),
-        context: event::template_context(&request.about()),
-        stage_variables: request.exchange.stage.variables.clone(),
     }
 }

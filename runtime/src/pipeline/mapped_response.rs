@@ -1,8 +1,14 @@
 //! The integration response of an integration behind mapping templates: its
 //! answer selects a response, whose templates and mappings make the client's.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{
@@ -10,10 +16,10 @@ use super::{
     content::{self, Conversion},
     error::GatewayError,
     expression::{Scope, header_values},
-    integration_request::variables,
     integration_response::remove_connection_headers,
     method_request::{MethodRequest, header_text},
     proxy_response::HEADERS_MAX,
+    template_variables::TemplateVariables,
 };
 use crate::{
     config::{IntegrationResponseConfig, MappedConfig, MappedTarget},
@@ -74,19 +80,44 @@ struct Answer {
 
 /// The `statusCode` that the request template of a mock made.
 fn mock_status(payload: &str) -> Result<String, GatewayError> {
-    let status = match serde_json::from_str::<Value>(payload) {
-        Ok(value) => match &value["statusCode"] {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        },
-        Err(_) => None,
-    };
+    let status = serde_json::from_str(payload).ok().and_then(|MockRequest(status)| status);
     status.map(|status| status.to_string()).ok_or_else(|| {
         GatewayError::Mapping(format!(
             "the mock's request has no statusCode: {payload:?} (hint: its template has to make {{\"statusCode\": 200}})"
         ))
     })
+}
+
+/// The `statusCode` of an object; of the rest nothing is made.
+struct MockRequest(Option<u64>);
+
+impl<'de> Deserialize<'de> for MockRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MockRequest(None))
+    }
+}
+
+impl<'de> Visitor<'de> for MockRequest {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            if name != "statusCode" {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            self.0 = match members.next_value::<Value>()? {
+                Value::Number(number) => number.as_u64(),
+                Value::String(text) => text.parse().ok(),
+                _ => None,
+            };
+        }
+        Ok(self)
+    }
 }
 
 /// The first response whose pattern matches, else the one without a pattern.
@@ -132,7 +163,7 @@ fn respond(
     let template = selected.templates.iter().find(|(own, _)| Some(own.as_str()) == content_type);
     let body = match (template, text) {
         (Some((name, template)), Some(text)) => {
-            let rendered = template.render(variables(request, text.into_owned()));
+            let rendered = template.render(&TemplateVariables::of_answer(request, text));
             let rendered = rendered.map_err(|error| {
                 GatewayError::Mapping(format!("the response template for {name}: {error}"))
             })?;
@@ -150,7 +181,10 @@ fn respond(
         }
         (None, _) => answer.body.clone(),
     };
-    remove_connection_headers(&mut headers);
+    // The content type alone is none of those.
+    if headers.len() > 1 {
+        remove_connection_headers(&mut headers);
+    }
     let empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let mut response = Response::new(if empty { AnswerBody::default() } else { body.into() });
     *response.status_mut() = status;
@@ -163,6 +197,10 @@ pub fn accepted<'t>(
     templates: &'t [(String, MappingTemplate)],
     headers: &HeaderMap,
 ) -> Option<&'t str> {
+    // Of one there is nothing to choose.
+    if let [] | [_] = templates {
+        return templates.first().map(|(content_type, _)| content_type.as_str());
+    }
     let accept = header_text(headers, header::ACCEPT).unwrap_or_default().to_ascii_lowercase();
     let essences = accept.split(',').filter_map(|part| part.split(';').next()).map(str::trim);
     let own = |wanted: &str| templates.iter().find(|(own, _)| own == wanted);
@@ -193,4 +231,27 @@ fn override_header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(
     }
     headers.insert(parsed, HeaderValue::from_str(value).map_err(|_| wrong())?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mock_status;
+
+    #[test]
+    fn a_mock_s_request_tells_its_status() {
+        for (request, status) in [
+            (r#"{"statusCode": 200}"#, Some("200")),
+            (r#"{"other": [{"statusCode": 1}], "statusCode": "404"}"#, Some("404")),
+            (r#"{"statusCode": 200, "status\u0043ode": 201}"#, Some("201")),
+            (r#"{"statusCode": 200, "statusCode": null}"#, None),
+            (r#"{"statusCode": 200.5}"#, None),
+            (r#"{"statusCode": "ok"}"#, None),
+            (r#"[{"statusCode": 200}]"#, None),
+            ("[200]", None),
+            (r#"{"statusCode": 200"#, None),
+            ("", None),
+        ] {
+            assert_eq!(mock_status(request).ok().as_deref(), status, "{request}");
+        }
+    }
 }

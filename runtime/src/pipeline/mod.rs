@@ -32,6 +32,7 @@ pub mod method_request;
 pub mod proxy_response;
 mod resource_policy;
 mod stage;
+mod template_variables;
 mod trace;
 mod usage_plan;
 mod validation;

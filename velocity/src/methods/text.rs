@@ -1,20 +1,17 @@
 //! Methods of strings. Java counts UTF-16 units, and so do these.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use fancy_regex::{Captures, Regex, RegexBuilder};
+use fancy_regex::Captures;
 
-use super::{Failure, format, int};
+use super::{
+    Failure, Tools, format, int,
+    patterns::{self, too_hard},
+};
 use crate::{
     number::Number,
     value::{List, ListKind, Value},
 };
-
-/// Backtracking steps of one regular expression.
-const BACKTRACKS_MAX: usize = 200_000;
-
-/// The compiled size of one regular expression, in bytes.
-const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
 /// A string that does not grow beyond a bound.
 pub struct Bounded {
@@ -92,20 +89,20 @@ fn byte_at(text: &str, unit: usize) -> usize {
 }
 
 pub fn call(
-    text: &Arc<str>,
+    text: &Rc<str>,
     name: &str,
     arguments: &[Value],
-    max: usize,
+    tools: &Tools<'_>,
 ) -> Result<Option<Value>, Failure> {
     match arguments {
         [] => Ok(plain(text, name)),
-        [Value::Text(other)] => with_text(text, name, other, max),
-        [Value::Text(first), Value::Text(second)] => with_texts(text, name, first, second, max),
-        _ => with_others(text, name, arguments, max),
+        [Value::Text(other)] => with_text(text, name, other, tools),
+        [Value::Text(first), Value::Text(second)] => with_texts(text, name, first, second, tools),
+        _ => with_others(text, name, arguments, tools),
     }
 }
 
-fn plain(text: &Arc<str>, name: &str) -> Option<Value> {
+fn plain(text: &Rc<str>, name: &str) -> Option<Value> {
     // Java's trim takes off everything up to the blank.
     let blank = |c: char| c <= ' ';
     Some(match name {
@@ -118,7 +115,7 @@ fn plain(text: &Arc<str>, name: &str) -> Option<Value> {
         "stripTrailing" => Value::from(text.trim_end()),
         "toUpperCase" => Value::text(text.to_uppercase()),
         "toLowerCase" => Value::text(text.to_lowercase()),
-        "toString" | "intern" => Value::Text(Arc::clone(text)),
+        "toString" | "intern" => Value::Text(Rc::clone(text)),
         "toCharArray" => array(text.chars().map(|c| Value::text(c.to_string())).collect()),
         "getBytes" => {
             let byte = |byte: u8| Value::integer(i64::from(byte as i8));
@@ -129,10 +126,10 @@ fn plain(text: &Arc<str>, name: &str) -> Option<Value> {
 }
 
 fn with_text(
-    text: &Arc<str>,
+    text: &Rc<str>,
     name: &str,
-    other: &Arc<str>,
-    max: usize,
+    other: &Rc<str>,
+    tools: &Tools<'_>,
 ) -> Result<Option<Value>, Failure> {
     let place =
         |found: Option<usize>| Value::integer(found.map_or(-1, |at| units_before(text, at)));
@@ -150,27 +147,31 @@ fn with_text(
             Value::integer(compare(&own.to_lowercase(), &given.to_lowercase()))
         }
         "concat" => {
-            let mut joined = Bounded::new(max);
+            let mut joined = Bounded::new(tools.string_bytes_max);
             joined.push(own)?;
             joined.push(given)?;
             joined.finish()
         }
-        "matches" => Value::Bool(is_match(&regex(&format!("^(?:{given})\\z"))?, own)?),
-        "split" => array(split(own, given, 0)?),
+        "matches" => {
+            let regex = tools.patterns.get(&patterns::whole(given))?;
+            Value::Bool(regex.is_match(own).map_err(too_hard)?)
+        }
+        "split" => array(split(own, given, 0, tools)?),
         "join" => Value::from(""),
-        "valueOf" | "copyValueOf" => Value::Text(Arc::clone(other)),
-        "format" => format::format(given, &[], max)?,
+        "valueOf" | "copyValueOf" => Value::Text(Rc::clone(other)),
+        "format" => format::format(given, &[], tools.string_bytes_max)?,
         _ => return Ok(None),
     }))
 }
 
 fn with_texts(
-    text: &Arc<str>,
+    text: &Rc<str>,
     name: &str,
     first: &str,
     second: &str,
-    max: usize,
+    tools: &Tools<'_>,
 ) -> Result<Option<Value>, Failure> {
+    let max = tools.string_bytes_max;
     Ok(Some(match name {
         "replace" => {
             let mut replaced = Bounded::new(max);
@@ -194,8 +195,8 @@ fn with_texts(
             }
             replaced.finish()
         }
-        "replaceAll" => replace(text, first, second, false, max)?,
-        "replaceFirst" => replace(text, first, second, true, max)?,
+        "replaceAll" => replace(text, first, second, false, tools)?,
+        "replaceFirst" => replace(text, first, second, true, tools)?,
         "join" => Value::from(second),
         "format" => format::format(first, &[Value::from(second)], max)?,
         _ => return Ok(None),
@@ -203,11 +204,12 @@ fn with_texts(
 }
 
 fn with_others(
-    text: &Arc<str>,
+    text: &Rc<str>,
     name: &str,
     arguments: &[Value],
-    max: usize,
+    tools: &Tools<'_>,
 ) -> Result<Option<Value>, Failure> {
+    let max = tools.string_bytes_max;
     let out_of_bounds =
         |message: String| Failure::exception("java.lang.StringIndexOutOfBoundsException", message);
     let units = || Units::of(text);
@@ -267,7 +269,7 @@ fn with_others(
             Value::Bool(inside && text[clamp(from)..].starts_with(&**other))
         }
         ("split", [Value::Text(pattern), limit]) if int(limit).is_some() => {
-            array(split(text, pattern, int(limit).unwrap_or(0))?)
+            array(split(text, pattern, int(limit).unwrap_or(0), tools)?)
         }
         ("repeat", [count]) if int(count).is_some() => {
             let count = usize::try_from(int(count).unwrap_or(-1)).map_err(|_| {
@@ -321,34 +323,15 @@ fn array(items: Vec<Value>) -> Value {
     Value::List(List::new(ListKind::Array, items))
 }
 
-fn regex(pattern: &str) -> Result<Regex, Failure> {
-    RegexBuilder::new(pattern)
-        .backtrack_limit(BACKTRACKS_MAX)
-        .delegate_size_limit(REGEX_BYTES_MAX)
-        .delegate_dfa_size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| {
-            Failure::exception("java.util.regex.PatternSyntaxException", format!("{error}"))
-        })
-}
-
-fn too_hard(error: fancy_regex::Error) -> Failure {
-    Failure::Limit(format!("a regular expression took too long: {error}"))
-}
-
-fn is_match(regex: &Regex, text: &str) -> Result<bool, Failure> {
-    regex.is_match(text).map_err(too_hard)
-}
-
 fn replace(
     text: &str,
     pattern: &str,
     replacement: &str,
     first: bool,
-    max: usize,
+    tools: &Tools<'_>,
 ) -> Result<Value, Failure> {
-    let regex = regex(pattern)?;
-    let mut replaced = Bounded::new(max);
+    let regex = tools.patterns.get(pattern)?;
+    let mut replaced = Bounded::new(tools.string_bytes_max);
     let mut end = 0;
     for captures in regex.captures_iter(text) {
         let captures = captures.map_err(too_hard)?;
@@ -412,8 +395,8 @@ fn expand(replacement: &str, captures: &Captures<'_>, out: &mut Bounded) -> Resu
 
 /// Java's split: without a limit the empty strings at the end are dropped, and
 /// a match of nothing at the beginning counts as none.
-fn split(text: &str, pattern: &str, limit: i32) -> Result<Vec<Value>, Failure> {
-    let regex = regex(pattern)?;
+fn split(text: &str, pattern: &str, limit: i32, tools: &Tools<'_>) -> Result<Vec<Value>, Failure> {
+    let regex = tools.patterns.get(pattern)?;
     let mut parts = Vec::new();
     let mut begin = 0;
     for found in regex.find_iter(text) {

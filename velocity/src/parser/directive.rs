@@ -146,7 +146,7 @@ impl Parser<'_> {
                     return Err(self.error(at, "#foreach needs a variable before \"in\""));
                 };
                 Ok(Node::Foreach {
-                    variable: variable.root.clone(),
+                    variable: variable.variable,
                     items: std::mem::replace(&mut items.value, Expression::Null),
                     body,
                     at: offset(at),
@@ -154,7 +154,8 @@ impl Parser<'_> {
             }
             "define" => match arguments.as_slice() {
                 [Argument { literal, .. }] => {
-                    Ok(Node::Define { name: first_name(literal).into(), body })
+                    let name = self.known.names.add(first_name(literal));
+                    Ok(Node::Define { name, body })
                 }
                 _ => Err(self.error(at, "#define is written #define($name)")),
             },
@@ -184,8 +185,10 @@ impl Parser<'_> {
         let Some(Argument { value: Expression::Word(name), .. }) = arguments.next() else {
             return Err(self.error(at, "#macro is written #macro(name $parameter)"));
         };
-        let parameters = arguments.map(|argument| first_name(&argument.literal).into()).collect();
-        self.names.insert(name.clone());
+        let names = &mut self.known.names;
+        let parameters =
+            arguments.map(|argument| names.add(first_name(&argument.literal))).collect();
+        self.known.macros.insert(name.clone());
         if self.profile == Profile::Plain {
             self.macros.push(Arc::new(Macro { name, parameters, body }));
         }

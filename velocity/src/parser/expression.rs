@@ -177,14 +177,14 @@ impl Parser<'_> {
             text.push(' ');
         }
         let at = token.at;
-        let names = std::mem::take(&mut self.names);
-        let inner = parse_at_depth(&text, self.profile, self.limits, self.depth + 1, names);
+        let known = std::mem::take(&mut self.known);
+        let inner = parse_at_depth(&text, self.profile, self.limits, self.depth + 1, known);
         let inner = inner.map_err(|error| {
             let message = format!("in the string: {}", error.message);
             Error { kind: error.kind, ..self.error(at, message) }
         })?;
         self.macros.extend(inner.macros);
-        self.names = inner.names;
+        self.known = inner.known;
         Ok(Expression::Interpolated { body: inner.nodes, padded })
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Parser, offset};
 use crate::{
-    ast::{Form, Reference, Step},
+    ast::{Expression, Form, Reference, Step},
     error::Error,
     lexer::Kind,
 };
@@ -72,7 +72,7 @@ impl Parser<'_> {
 
     fn method(&mut self) -> Result<Step, Error> {
         let name = self.expect(Kind::Identifier)?;
-        let name = self.tokens[name].image.as_str().into();
+        let name: Box<str> = self.tokens[name].image.as_str().into();
         self.expect(Kind::ParenOpen)?;
         let mut arguments = Vec::new();
         if self.peek()? != Kind::CallClose {
@@ -82,6 +82,9 @@ impl Parser<'_> {
             }
         }
         self.expect(Kind::CallClose)?;
+        if let Some(Expression::Text(text)) = arguments.first() {
+            self.known.constants.push((name.clone(), text.clone()));
+        }
         Ok(Step::Method(name, arguments))
     }
 
@@ -90,7 +93,7 @@ impl Parser<'_> {
         let root: Box<str> = self.tokens[name].image.as_str().into();
         let at = self.tokens[first].at;
         if self.tokens[first].image.contains("\\!") {
-            return slashed_bang(&self.tokens[first].image, at);
+            return self.slashed_bang(first, at);
         }
         let image = self.tokens[first].image.clone();
         let slashes = image.len() - image.trim_start_matches('\\').len();
@@ -105,34 +108,34 @@ impl Parser<'_> {
         let mut form = Form {
             quiet,
             escaped,
-            runt: false,
+            runt: None,
             escapes: image[..slashes / 2].into(),
             prefix: image[slashes..dollar].into(),
             null: if quiet && !escaped { "".into() } else { literal.into() },
         };
         let root = match shown {
-            "${" | "$!{" => root,
-            _ if quiet => shown[2..].into(),
-            _ => match shown.strip_prefix('$') {
-                Some(root) => root.into(),
-                None => {
-                    form.runt = true;
-                    shown.into()
-                }
-            },
+            "${" | "$!{" => &root,
+            _ if quiet => &shown[2..],
+            _ => shown.strip_prefix('$').unwrap_or_else(|| {
+                form.runt = Some(shown.into());
+                shown
+            }),
         };
-        let assigned = shown.get(1..).unwrap_or_default().into();
-        Reference { root, assigned, steps, form, at: offset(at) }
+        let variable = self.known.names.add(root);
+        let assigned = self.known.names.add(shown.get(1..).unwrap_or_default());
+        Reference { variable, assigned, steps, form, at: offset(at) }
     }
-}
 
-/// `$\!a`: shown with one backslash less, and never a variable.
-fn slashed_bang(image: &str, at: usize) -> Reference {
-    let dollar = image.find('$').unwrap_or(0);
-    let start = image[dollar..].find('\\').map_or(image.len(), |found| dollar + found);
-    let count = image[start..].bytes().take_while(|&byte| byte == b'\\').count();
-    let shown = format!("{}{}", &image[..start + count.saturating_sub(1)], &image[start + count..]);
-    let form = Form { null: shown.as_str().into(), ..Form::default() };
-    let root: Box<str> = shown.into();
-    Reference { assigned: root.clone(), root, steps: Vec::new(), form, at: offset(at) }
+    /// `$\!a`: shown with one backslash less, and never a variable.
+    fn slashed_bang(&mut self, first: usize, at: usize) -> Reference {
+        let image = &self.tokens[first].image;
+        let dollar = image.find('$').unwrap_or(0);
+        let start = image[dollar..].find('\\').map_or(image.len(), |found| dollar + found);
+        let count = image[start..].bytes().take_while(|&byte| byte == b'\\').count();
+        let end = start + count.saturating_sub(1);
+        let shown = format!("{}{}", &image[..end], &image[start + count..]);
+        let variable = self.known.names.add(&shown);
+        let form = Form { null: shown.into(), ..Form::default() };
+        Reference { variable, assigned: variable, steps: Vec::new(), form, at: offset(at) }
+    }
 }

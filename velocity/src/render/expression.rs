@@ -1,25 +1,25 @@
 //! Values: references, operators, and what `#set` does.
 
-use std::{rc::Weak, sync::Arc};
+use std::rc::Weak;
 
 use super::{Halt, Renderer, Result};
 use crate::{
     Profile,
     ast::{Expression, Literals, Operator, Reference, Step},
     error::ErrorKind,
-    methods::{self, Failure},
+    methods::{self, Failure, Outcome},
     number::Number,
     value::{Definition, Key, Map, Value},
 };
 
-impl Renderer<'_> {
+impl Renderer<'_, '_> {
     /// What a reference stands for. In API Gateway null is the empty string.
     pub(super) fn reference(&mut self, reference: &Reference) -> Result<Value> {
-        if reference.form.runt {
+        if reference.form.runt.is_some() {
             return Ok(Value::Null);
         }
         self.charge(1)?;
-        let mut value = self.variable(&reference.root)?;
+        let mut value = self.variable(reference.variable)?;
         for step in &reference.steps {
             if value.is_null() {
                 break;
@@ -27,8 +27,8 @@ impl Renderer<'_> {
             self.at = reference.at;
             value = self.step(&value, step)?;
         }
-        if value.is_null() && self.profile == Profile::Service {
-            return Ok(Value::from(""));
+        if value.is_null() && self.template.profile == Profile::Service {
+            return Ok(self.empty.clone());
         }
         Ok(value)
     }
@@ -36,18 +36,25 @@ impl Renderer<'_> {
     fn step(&mut self, target: &Value, step: &Step) -> Result<Value> {
         self.charge(1)?;
         let found = match step {
-            Step::Property(name) => methods::property(target, name),
-            Step::Method(name, arguments) => {
-                let mut values = Vec::with_capacity(arguments.len());
-                for argument in arguments {
-                    values.push(self.value(argument)?);
+            Step::Property(name) => methods::property(target, name, &self.tools),
+            Step::Method(name, arguments) => match arguments.as_slice() {
+                // What most calls have needs no vector.
+                [] => self.call(target, name, &[])?,
+                [only] => {
+                    let only = self.value(only)?;
+                    self.call(target, name, &[only])?
                 }
-                self.charge(methods::cost(target, name, &values))?;
-                methods::call(target, name, &values, self.limits.output_bytes_max)
-            }
+                more => {
+                    let mut values = Vec::with_capacity(more.len());
+                    for argument in more {
+                        values.push(self.value(argument)?);
+                    }
+                    self.call(target, name, &values)?
+                }
+            },
             Step::Index(index) => {
                 let index = self.value(index)?;
-                methods::index(target, &index)
+                methods::index(target, &index, &self.tools)
             }
         };
         let value = found.map_err(|failure| self.failure(failure, step))?;
@@ -55,6 +62,11 @@ impl Renderer<'_> {
             self.charge(text.len() / 16)?;
         }
         Ok(value)
+    }
+
+    fn call(&mut self, target: &Value, name: &str, arguments: &[Value]) -> Result<Outcome> {
+        self.charge(methods::cost(target, name, arguments))?;
+        Ok(methods::call(target, name, arguments, &self.tools))
     }
 
     fn failure(&self, failure: Failure, step: &Step) -> Halt {
@@ -73,9 +85,9 @@ impl Renderer<'_> {
 
     pub(super) fn assign(&mut self, target: &Reference, value: Value) -> Result<()> {
         let Some((last, steps)) = target.steps.split_last() else {
-            return self.set_variable(&target.assigned, value);
+            return self.set_variable(target.assigned, value);
         };
-        let mut container = self.variable(&target.root)?;
+        let mut container = self.variable(target.variable)?;
         self.at = target.at;
         for step in steps {
             if container.is_null() {
@@ -131,7 +143,7 @@ impl Renderer<'_> {
             Expression::Null => Value::Null,
             Expression::Bool(value) => Value::Bool(*value),
             Expression::Number(number) => Value::Number(number.clone()),
-            Expression::Text(text) => Value::Text(Arc::clone(text)),
+            Expression::Text(text) => Value::from(&**text),
             Expression::Word(word) => Value::from(&**word),
             Expression::Interpolated { body, padded } => {
                 let mut text = String::new();

@@ -2,11 +2,16 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fmt::Write as _,
+    hash::{Hash, Hasher},
     rc::Rc,
-    sync::Arc,
 };
 
-use super::{Cursor, Key, List, ListData, ListKind, Map, MapData, Scope, Source, TooDeep, Value};
+use indexmap::Equivalent;
+
+use super::{
+    Cursor, Key, List, ListData, ListKind, Map, MapData, Scope, Source, TooDeep, Value, quote,
+};
 use crate::number::Number;
 
 impl Key {
@@ -17,8 +22,8 @@ impl Key {
             Value::Bool(value) => Self::Bool(*value),
             Value::Number(Number::Int(number)) => Self::Int(*number),
             Value::Number(Number::Long(number)) => Self::Long(*number),
-            Value::Number(number) => Self::Number(number.to_string()),
-            Value::Text(text) => Self::Text(Arc::clone(text)),
+            Value::Number(number) => Self::Number(number.to_string().into()),
+            Value::Text(text) => Self::Text(Rc::clone(text)),
             other => Self::Text(other.to_text().unwrap_or_default().into()),
         }
     }
@@ -34,8 +39,54 @@ impl Key {
                 true => Number::float(text),
                 false => Number::integer(text),
             }),
-            Self::Text(text) => Value::Text(Arc::clone(text)),
+            Self::Text(text) => Value::Text(Rc::clone(text)),
         }
+    }
+
+    /// Appends what its value prints.
+    pub(super) fn write(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            // Writing to a string never fails.
+            Self::Int(number) => drop(write!(out, "{number}")),
+            Self::Long(number) => drop(write!(out, "{number}")),
+            Self::Number(_) => drop(self.to_value().write(out, 0)),
+            Self::Text(text) => out.push_str(text),
+        }
+    }
+
+    /// Appends the same as a JSON string.
+    pub(super) fn write_json(&self, out: &mut String) {
+        let Self::Text(text) = self else {
+            out.push('"');
+            self.write(out);
+            return out.push('"');
+        };
+        quote(text, out);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Text(text) => TextKey(text).hash(state),
+            Self::Null => state.write_u8(0),
+            Self::Bool(value) => value.hash(state),
+            Self::Int(number) => number.hash(state),
+            Self::Long(number) => number.hash(state),
+            Self::Number(text) => text.hash(state),
+        }
+    }
+}
+
+/// A key that is text, for whoever only looks for it.
+#[derive(Hash)]
+struct TextKey<'k>(&'k str);
+
+impl Equivalent<Key> for TextKey<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        matches!(key, Key::Text(text) if **text == *self.0)
     }
 }
 
@@ -124,11 +175,19 @@ impl Map {
 
     /// The value of a key.
     pub fn get(&self, key: &Key) -> Option<Value> {
+        match key {
+            Key::Text(name) => self.member(name),
+            other => self.0.entries.borrow().get(other).cloned(),
+        }
+    }
+
+    /// The value of a key that is text.
+    pub fn member(&self, name: &str) -> Option<Value> {
         let entries = self.0.entries.borrow();
-        let found = entries.get(key);
-        let (Key::Text(name), true, None) = (key, self.0.folds, found) else {
+        let found = entries.get(&TextKey(name));
+        if found.is_some() || !self.0.folds {
             return found.cloned();
-        };
+        }
         let same = |own: &Key| matches!(own, Key::Text(own) if own.eq_ignore_ascii_case(name));
         entries.iter().find(|(own, _)| same(own)).map(|(_, value)| value.clone())
     }
@@ -180,6 +239,14 @@ impl Map {
         let entries = std::mem::take(&mut *self.0.entries.borrow_mut());
         self.changed();
         drop(entries);
+    }
+}
+
+impl FromIterator<(Key, Value)> for Map {
+    fn from_iter<I: IntoIterator<Item = (Key, Value)>>(entries: I) -> Self {
+        let data = MapData::default();
+        data.entries.borrow_mut().extend(entries);
+        Self(Rc::new(data))
     }
 }
 

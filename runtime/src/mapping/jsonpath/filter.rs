@@ -1,11 +1,11 @@
 //! What stands in `[?(…)]`.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use fancy_regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{Found, Path};
+use super::{Path, list};
 
 /// The compiled size of a pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
@@ -95,13 +95,13 @@ impl Filter {
             Self::Compare(left, operator, right) => {
                 let left = left.value(root, item, budget)?;
                 let right = right.value(root, item, budget)?;
-                operator.holds(left.as_ref(), right.as_ref())
+                operator.holds(left.as_deref(), right.as_deref())
             }
             Self::Matches(left, regex) => {
                 // A pattern that takes too long matches nothing.
                 let matches = |text: &str| regex.is_match(text).unwrap_or(false);
-                match left.value(root, item, budget)? {
-                    Some(Value::String(text)) => matches(&text),
+                match left.value(root, item, budget)?.as_deref() {
+                    Some(Value::String(text)) => matches(text),
                     Some(number @ Value::Number(_)) => matches(&number.to_string()),
                     Some(Value::Array(items)) => {
                         items.iter().filter_map(Value::as_str).any(matches)
@@ -114,35 +114,35 @@ impl Filter {
 }
 
 impl Operand {
-    fn value(
-        &self,
-        root: &Value,
-        item: &Value,
+    fn value<'v>(
+        &'v self,
+        root: &'v Value,
+        item: &'v Value,
         budget: &mut usize,
-    ) -> Result<Option<Value>, String> {
+    ) -> Result<Option<Cow<'v, Value>>, String> {
         match self {
             Self::Path(path) => path.value(root, item, budget),
-            Self::Value(value) => Ok(Some(value.clone())),
+            Self::Value(value) => Ok(Some(Cow::Borrowed(value))),
         }
     }
 }
 
 impl Path {
     /// What the path leads to from an item on.
-    fn value(
+    fn value<'v>(
         &self,
-        root: &Value,
-        item: &Value,
+        root: &'v Value,
+        item: &'v Value,
         budget: &mut usize,
-    ) -> Result<Option<Value>, String> {
+    ) -> Result<Option<Cow<'v, Value>>, String> {
         let found = self.walk(root, item, budget)?;
         let value = match self.is_definite() {
-            true => found.into_iter().next().map(Found::into_value),
+            true => found.into_iter().next(),
             false if found.is_empty() => None,
-            false => Some(found.into_iter().map(Found::into_value).collect()),
+            false => Some(Cow::Owned(list(found))),
         };
         Ok(match self.function {
-            Some(function) => function.apply(value),
+            Some(function) => value.and_then(|value| function.apply(&value)).map(Cow::Owned),
             None => value,
         })
     }

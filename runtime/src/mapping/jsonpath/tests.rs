@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -24,7 +26,7 @@ fn store() -> Value {
 }
 
 fn find(path: &str) -> Result<Option<Value>, String> {
-    path.parse::<Path>()?.find(&store())
+    Ok(path.parse::<Path>()?.find(&store())?.map(Cow::into_owned))
 }
 
 #[test]
