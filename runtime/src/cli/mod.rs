@@ -282,6 +282,22 @@ fn begin(source: Source) -> Result<Loaded, Failure> {
     Ok(Loaded { gateway, problems, loader })
 }
 
+/// A gateway that is loaded and not served, for whoever calls its pipeline.
+///
+/// # Errors
+/// What the configuration has wrong, or what could not be opened.
+pub fn gateway(source: Source) -> anyhow::Result<Gateway> {
+    match load(source) {
+        Ok(loaded) => Ok(loaded.gateway),
+        Err(Failure::Running(error)) => Err(error),
+        Err(Failure::Problems(problems)) => {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow::bail!("{}", problems.join("\n"))
+        }
+        Err(Failure::Quiet) => anyhow::bail!("it could not be loaded"),
+    }
+}
+
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
