@@ -65,8 +65,8 @@ const VERBS: [Verb; 7] = [
     },
     Verb {
         name: "bench",
-        arguments: "[FILTER…]",
-        about: "measure requests beside other servers; with filters, only what they match",
+        arguments: "[PART…] [FILTER…]",
+        about: "measure; parts are requests, start, memory, growth, micro",
         run: bench::run,
     },
     Verb {
@@ -107,7 +107,7 @@ fn usage() -> String {
     let mut text = "Usage: cargo xtask VERB\n\n".to_owned();
     for verb in &VERBS {
         let call = format!("{} {}", verb.name, verb.arguments);
-        text.push_str(&format!("  {:<20}  {}\n", call.trim_end(), verb.about));
+        text.push_str(&format!("  {:<23}  {}\n", call.trim_end(), verb.about));
     }
     text
 }

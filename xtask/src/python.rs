@@ -59,7 +59,7 @@ fn set_up(host: &Host) -> Result {
 }
 
 /// An environment with nothing but pip in it; its interpreter.
-fn environment(folder: &Path) -> Result<PathBuf> {
+pub fn environment(folder: &Path) -> Result<PathBuf> {
     let venv = folder.join("venv");
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(&venv).stdin(Stdio::null());
@@ -72,7 +72,7 @@ fn environment(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Pip, which takes only files whose digests are listed.
-fn pip(python: &Path, verb: &str) -> Command {
+pub fn pip(python: &Path, verb: &str) -> Command {
     let mut command = Command::new(python);
     command
         .args(["-m", "pip", "--disable-pip-version-check", "--quiet", verb, "--require-hashes"])

@@ -9,9 +9,6 @@ use mayfly_toolchain::apt;
 use crate::Result;
 use crate::step::report;
 
-/// Connections at once.
-const CONNECTIONS: u32 = 32;
-
 /// What is asked for.
 #[derive(Clone, Default)]
 pub struct Request {
@@ -31,12 +28,23 @@ pub fn set_up() -> Result {
     Ok(())
 }
 
+/// How hard, and for how long.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Connections at once, which are kept.
+    pub connections: u32,
+    /// Before anything counts.
+    pub warm_up_ms: u32,
+    pub ms: u32,
+}
+
+/// What servers are compared under.
+pub const USUAL: Load = Load { connections: 32, warm_up_ms: 1000, ms: 3000 };
+
 /// Requests a second, from as many as are answered. An answer other than 2xx is
 /// an error: a server that refuses is quick.
-pub fn throughput(to: SocketAddr, request: &Request, seconds: u32, folder: &Path) -> Result<f64> {
-    let arguments = [format!("--duration={seconds}"), "--warm-up-time=1".to_owned()];
-    let text = run(to, request, &arguments, folder)?;
-    rate(&text)
+pub fn throughput(to: SocketAddr, request: &Request, load: Load, folder: &Path) -> Result<f64> {
+    rate(&timed(to, request, load, &[], folder)?)
 }
 
 /// Times of single requests at a rate that is given, in µs, sorted.
@@ -44,33 +52,66 @@ pub fn latencies(
     to: SocketAddr,
     request: &Request,
     rate: f64,
-    seconds: u32,
+    load: Load,
     folder: &Path,
 ) -> Result<Vec<u64>> {
     let log = folder.join("latencies.log");
     let _ = std::fs::remove_file(&log);
-    let each = (rate / f64::from(CONNECTIONS)).max(1.0).round();
-    let arguments = [
-        format!("--duration={seconds}"),
-        "--warm-up-time=1".to_owned(),
-        format!("--rps={each}"),
-        format!("--log-file={}", log.display()),
-    ];
-    run(to, request, &arguments, folder)?;
+    let each = (rate / f64::from(load.connections)).max(1.0).round();
+    let arguments = [format!("--rps={each}"), format!("--log-file={}", log.display())];
+    timed(to, request, load, &arguments, folder)?;
     let text = std::fs::read_to_string(&log)?;
     let mut times: Vec<u64> = text.lines().filter_map(time).collect();
     times.sort_unstable();
     Ok(times)
 }
 
-/// Lines are: when it began, the status, how long it took.
-fn time(line: &str) -> Option<u64> {
-    line.split('\t').nth(2)?.parse().ok()
+/// Requests a second over all `paths` in turn, until so many are answered.
+pub fn spread(
+    to: SocketAddr,
+    paths: &[String],
+    requests: Requests,
+    connections: u32,
+    folder: &Path,
+) -> Result<f64> {
+    let file = folder.join("uris");
+    let lines: Vec<String> = paths.iter().map(|path| format!("http://{to}{path}\n")).collect();
+    std::fs::write(&file, lines.concat())?;
+    let mut command = h2load(connections);
+    match requests {
+        Requests::Number(number) => command.arg(format!("--requests={number}")),
+        Requests::During(load) => command.args(duration(load)),
+    };
+    rate(&run(command.arg(format!("--input-file={}", file.display())))?)
 }
 
-fn run(to: SocketAddr, request: &Request, more: &[String], folder: &Path) -> Result<String> {
+/// When a load over many paths ends.
+#[derive(Clone, Copy)]
+pub enum Requests {
+    Number(u32),
+    During(Load),
+}
+
+fn h2load(connections: u32) -> Command {
     let mut command = Command::new("h2load");
-    command.args(["--h1", "--threads=1", &format!("--clients={CONNECTIONS}")]).args(more);
+    command.args(["--h1", "--threads=1", &format!("--clients={connections}")]);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn duration(load: Load) -> [String; 2] {
+    [format!("--duration={}ms", load.ms), format!("--warm-up-time={}ms", load.warm_up_ms)]
+}
+
+fn timed(
+    to: SocketAddr,
+    request: &Request,
+    load: Load,
+    more: &[String],
+    folder: &Path,
+) -> Result<String> {
+    let mut command = h2load(load.connections);
+    command.args(duration(load)).args(more);
     for (name, value) in &request.headers {
         command.arg(format!("--header={name}: {value}"));
     }
@@ -79,7 +120,10 @@ fn run(to: SocketAddr, request: &Request, more: &[String], folder: &Path) -> Res
         std::fs::write(&file, body)?;
         command.arg(format!("--data={}", file.display()));
     }
-    command.arg(format!("http://{to}{}", request.path)).stdin(Stdio::null());
+    run(command.arg(format!("http://{to}{}", request.path)))
+}
+
+fn run(command: &mut Command) -> Result<String> {
     let output = command.output().map_err(|error| format!("h2load: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
@@ -87,6 +131,11 @@ fn run(to: SocketAddr, request: &Request, more: &[String], folder: &Path) -> Res
     }
     all_succeeded(&text)?;
     Ok(text)
+}
+
+/// Lines are: when it began, the status, how long it took.
+fn time(line: &str) -> Option<u64> {
+    line.split('\t').nth(2)?.parse().ok()
 }
 
 /// `finished in 3.00s, 64323.00 req/s, 10.37MB/s`

@@ -55,6 +55,19 @@ impl Server {
         }
         Ok(server)
     }
+
+    /// What it keeps in memory, in KiB: all, and what is no file's content.
+    pub fn resident_kib(&self) -> Result<(u64, u64)> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let of = |name| in_kib(&text, name).ok_or_else(|| format!("the system tells no {name}"));
+        Ok((of("VmRSS")?, of("RssAnon")?))
+    }
+}
+
+/// `VmRSS:     1234 kB`
+fn in_kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 impl Drop for Server {
@@ -78,4 +91,17 @@ fn start(command: &mut Command) -> Result<Child> {
 /// An address that nobody uses at the moment.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_the_system_writes_it() {
+        let status = "Name:\tmayfly\nVmRSS:\t   12345 kB\nRssAnon:\t    678 kB\n";
+        assert_eq!(in_kib(status, "VmRSS"), Some(12345));
+        assert_eq!(in_kib(status, "RssAnon"), Some(678));
+        assert_eq!(in_kib(status, "Vm"), None);
+    }
 }
