@@ -43,12 +43,16 @@ const PARTS: [Part; 5] = [
     Part { name: "micro", run: micro::run },
 ];
 
-/// `cargo xtask bench [PART…] [FILTER…]`.
+/// Everything once, for a look: printed, never written.
+const QUICK: &str = "quick";
+
+/// `cargo xtask bench [quick] [PART…] [FILTER…]`.
 pub fn run(host: &Host, arguments: &[String]) -> Result {
+    let quick = arguments.iter().any(|argument| argument == QUICK);
     let (parts, filters) = chosen(arguments);
     let folder = host.workspace.target_dir.join("bench");
     fs::create_dir_all(&folder)?;
-    let bench = Bench { host, folder };
+    let bench = Bench { host, folder, quick };
     if parts.iter().any(|part| part.name != "micro") {
         bench.set_up()?;
     }
@@ -57,7 +61,7 @@ pub fn run(host: &Host, arguments: &[String]) -> Result {
         // A closed pipe is the reader's choice.
         let _ = writeln!(std::io::stdout(), "\n{text}");
         // What was asked for in part is no replacement for the whole.
-        if filters.is_empty() {
+        if filters.is_empty() && !quick {
             bench.write(part.name, &text)?;
         }
     }
@@ -68,7 +72,8 @@ pub fn run(host: &Host, arguments: &[String]) -> Result {
 /// the requests that they choose from.
 fn chosen(arguments: &[String]) -> (Vec<&'static Part>, Vec<String>) {
     let is_part = |text: &String| PARTS.iter().any(|part| part.name == text.as_str());
-    let (names, filters): (Vec<String>, Vec<String>) = arguments.iter().cloned().partition(is_part);
+    let arguments = arguments.iter().filter(|argument| *argument != QUICK).cloned();
+    let (names, filters): (Vec<String>, Vec<String>) = arguments.partition(is_part);
     let wanted = |part: &&Part| match (names.is_empty(), filters.is_empty()) {
         (true, true) => true,
         (true, false) => part.name == "requests",
@@ -86,6 +91,7 @@ struct Bench<'h> {
     host: &'h Host,
     /// `target/bench`: all that is set up, and nothing that is of use elsewhere.
     folder: PathBuf,
+    quick: bool,
 }
 
 impl Bench<'_> {
@@ -97,6 +103,11 @@ impl Bench<'_> {
         step("bare", || run_command(&mut self.host.cargo(&arguments)))?;
         guests::handlers(self.host, &[])?;
         guests::fixtures(self.host, &[])
+    }
+
+    /// How often something is measured.
+    fn rounds(&self, usual: usize) -> usize {
+        if self.quick { 1 } else { usual }
     }
 
     fn write(&self, part: &str, text: &str) -> Result {
@@ -186,6 +197,7 @@ mod tests {
         let all = "requests start memory growth micro";
         assert_eq!(chosen_of(""), (all.to_owned(), String::new()));
         assert_eq!(chosen_of("mock"), ("requests".to_owned(), "mock".to_owned()));
+        assert_eq!(chosen_of("quick start"), ("start".to_owned(), String::new()));
         assert_eq!(chosen_of("growth body start"), ("start growth".to_owned(), "body".to_owned()));
     }
 

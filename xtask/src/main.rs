@@ -66,7 +66,7 @@ const VERBS: [Verb; 7] = [
     Verb {
         name: "bench",
         arguments: "[PART…] [FILTER…]",
-        about: "measure; parts are requests, start, memory, growth, micro",
+        about: "measure requests, start, memory, growth, micro; quick: once",
         run: bench::run,
     },
     Verb {

@@ -48,7 +48,7 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
         let plot = measure(bench)?;
         // As with the tables: what was asked for in part replaces nothing.
         let folder = match filters {
-            [] => bench.host.root().join("docs").join(FOLDER),
+            [] if !bench.quick => bench.host.root().join("docs").join(FOLDER),
             _ => bench.folder.clone(),
         };
         fs::create_dir_all(&folder)?;
@@ -77,6 +77,7 @@ fn rows(plot: &Plot) -> String {
 
 /// Measures some series at some places, round by round.
 fn measured(
+    rounds: usize,
     names: &[&'static str],
     places: &[u32],
     mut measure: impl FnMut(usize, u32) -> Result<f64>,
@@ -86,7 +87,7 @@ fn measured(
         let point = |&x: &u32| Point { x: f64::from(x), values: Vec::new() };
         series.push(Series { name, points: places.iter().map(point).collect() });
     }
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         for (at, &place) in places.iter().enumerate() {
             for (of, series) in series.iter_mut().enumerate() {
                 let value = measure(of, place)?;
@@ -104,8 +105,12 @@ fn measured(
 
 /// Mocks, with a parameter in each path.
 fn routes(bench: &Bench<'_>) -> Result<Plot> {
-    let series =
-        measured(&["one of them", "all in turn"], &[10, 100, 1000, 10_000], |of, number| {
+    let rounds = bench.rounds(ROUNDS);
+    let series = measured(
+        rounds,
+        &["one of them", "all in turn"],
+        &[10, 100, 1000, 10_000],
+        |of, number| {
             let route =
                 |index: u32| format!("\n[[route]]\nroute = \"GET /r{index}/{{id}}\"\n{MOCK}\n");
             let gateway: String = (0..number).map(route).collect();
@@ -116,7 +121,8 @@ fn routes(bench: &Bench<'_>) -> Result<Plot> {
             };
             let server = bench.mayfly(&project.folder)?;
             over(bench, &server, &paths)
-        })?;
+        },
+    )?;
     Ok(Plot { title: "Routes", x: "routes", y: "requests a second", series })
 }
 
@@ -127,8 +133,9 @@ fn every(of: u32, most: usize) -> impl Iterator<Item = u32> {
 
 /// Small handlers that are different files.
 fn handlers(bench: &Bench<'_>) -> Result<Plot> {
+    let rounds = bench.rounds(ROUNDS);
     let names = ["one of them", "all in turn"];
-    let series = measured(&names, &[1, 10, 100, 1000], |of, number| {
+    let series = measured(rounds, &names, &[1, 10, 100, 1000], |of, number| {
         let project = Project::new(bench, "handlers", GATEWAY)?;
         let mut paths = project.handlers(&bench.fixture("version-one"), number as usize)?;
         let server = bench.mayfly(&project.folder)?;
@@ -152,6 +159,7 @@ fn over(bench: &Bench<'_>, server: &Server, paths: &[String]) -> Result<f64> {
 /// Bodies that come back as they are. The native handler gets its body in an event
 /// and gives it back in a proxy response; the other one reads and writes streams.
 fn bodies(bench: &Bench<'_>) -> Result<Plot> {
+    let rounds = bench.rounds(ROUNDS);
     let gateway = format!(
         "{GATEWAY}\n[[route]]\nroute = \"POST /native\"\nfunction = \"native\"\n\n[[route]]\n\
          route = \"POST /web/{{proxy+}}\"\nfunction = \"web\"\n"
@@ -161,7 +169,7 @@ fn bodies(bench: &Bench<'_>) -> Result<Plot> {
     fs::copy(bench.fixture("http-guest"), project.handler("web"))?;
     let names = ["bare hyper, which only reads", "native handler", "wasi:http component"];
     let sizes = [1_000, 10_000, 100_000, 1_000_000, 5_000_000];
-    let series = measured(&names, &sizes, |of, bytes| {
+    let series = measured(rounds, &names, &sizes, |of, bytes| {
         let (server, path) = match of {
             0 => (bench.bare()?, "/"),
             1 => (bench.mayfly(&project.folder)?, "/native?do=answer"),
@@ -181,6 +189,7 @@ fn bodies(bench: &Bench<'_>) -> Result<Plot> {
 
 /// Connections that all have a request under way.
 fn connections(bench: &Bench<'_>) -> Result<Plot> {
+    let rounds = bench.rounds(ROUNDS);
     let gateway = format!(
         "{GATEWAY}\n[[route]]\nroute = \"GET /mock\"\n{MOCK}\n\n[[route]]\nroute = \"GET /hello\"\n\
          function = \"hello\"\n"
@@ -188,7 +197,7 @@ fn connections(bench: &Bench<'_>) -> Result<Plot> {
     let project = Project::new(bench, "connections", &gateway)?;
     fs::copy(bench.host.root().join("handlers/hello.wasm"), project.handler("hello"))?;
     let names = ["bare hyper", "mock", "native handler"];
-    let series = measured(&names, &[1, 4, 16, 64, 256, 1000], |of, connections| {
+    let series = measured(rounds, &names, &[1, 4, 16, 64, 256, 1000], |of, connections| {
         let (server, path) = match of {
             0 => (bench.bare()?, "/"),
             1 => (bench.mayfly(&project.folder)?, "/mock"),
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn every_point_has_a_value_of_each_round() {
         let mut calls = 0.0;
-        let series = measured(&["a", "b"], &[1, 10], |_, _| {
+        let series = measured(3, &["a", "b"], &[1, 10], |_, _| {
             calls += 1.0;
             Ok(calls)
         });

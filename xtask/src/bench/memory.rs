@@ -15,6 +15,7 @@ use crate::bench::stats::table;
 use crate::step::report;
 
 const REQUESTS: u32 = 1_000_000;
+const REQUESTS_QUICK: u32 = 100_000;
 const IDLE: u32 = 10_000;
 
 /// How long the handlers may take to be there.
@@ -27,10 +28,11 @@ pub fn run(bench: &Bench<'_>, _: &[String]) -> Result<String> {
     drop(ready(bench, &project, &paths)?);
     let server = ready(bench, &project, &paths)?;
     let mut rows = vec![Row::of(&format!("started, with {HANDLERS} handlers"), &server)?];
-    let requests = Requests::Number(REQUESTS);
+    let number = if bench.quick { REQUESTS_QUICK } else { REQUESTS };
+    let requests = Requests::Number(number);
     let rate = load::spread(server.address, &paths, requests, USUAL.connections, &bench.folder)?;
-    report(&format!("{REQUESTS} requests, {rate:.0} a second"));
-    rows.push(Row::of(&format!("after {REQUESTS} requests over all of them"), &server)?);
+    report(&format!("{number} requests, {rate:.0} a second"));
+    rows.push(Row::of(&format!("after {number} requests over all of them"), &server)?);
     match Idle::open(bench, &server) {
         Ok(idle) => {
             rows.push(Row::of(&format!("with {IDLE} idle connections"), &server)?);

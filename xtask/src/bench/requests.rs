@@ -209,7 +209,7 @@ fn rounds(
         p99s: Vec::new(),
     };
     let mut rows: Vec<Measured> = cases.iter().map(empty).collect();
-    for round in 1..=ROUNDS {
+    for round in 1..=bench.rounds(ROUNDS) {
         for (case, row) in cases.iter().zip(&mut rows) {
             if round > HEAVY_ROUNDS && case.guest != Guest::Rust {
                 continue;

@@ -17,8 +17,8 @@ use crate::step::report;
 pub const HANDLERS: usize = 100;
 
 /// How often something is started that takes a moment, and what takes seconds.
-const QUICK: usize = 7;
-const SLOW: usize = 3;
+const SHORT: usize = 7;
+const LONG: usize = 3;
 
 /// How often a file is replaced.
 const RELOADS: usize = 9;
@@ -50,8 +50,13 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
     let mut text = if rows.is_empty() { String::new() } else { table(&head, &rows) + "\n" };
     if matches(filters, "reload") {
         let rows = [
-            reload(bench, "version-one", &bench.fixture("version-one"), "one")?,
-            reload(bench, "hello", &bench.host.root().join("handlers/hello.wasm"), "Hello, ")?,
+            reload(bench, "version-one", &bench.fixture("version-one"), ("\"body\":\"", "one"))?,
+            reload(
+                bench,
+                "hello",
+                &bench.host.root().join("handlers/hello.wasm"),
+                ("", "Hello, "),
+            )?,
         ];
         let head = ["ms from a saved handler to its answer", "median", "lowest to highest"];
         text.push_str(&table(&head, &rows));
@@ -70,12 +75,12 @@ fn hundred(bench: &Bench<'_>) -> Result<[Vec<String>; 2]> {
     let project = Project::new(bench, "hundred", GATEWAY)?;
     let paths = project.handlers(&bench.host.root().join("handlers/hello.wasm"), HANDLERS)?;
     let mut cold = Times::default();
-    for _ in 0..SLOW {
+    for _ in 0..bench.rounds(LONG) {
         project.forget_code()?;
         cold.add(|| bench.mayfly(&project.folder), &paths)?;
     }
     let mut warm = Times::default();
-    for _ in 0..QUICK {
+    for _ in 0..bench.rounds(SHORT) {
         warm.add(|| bench.mayfly(&project.folder), &paths)?;
     }
     Ok([
@@ -92,19 +97,19 @@ fn one(bench: &Bench<'_>) -> Result<Vec<Vec<String>>> {
     fs::copy(bench.fixture("http-guest"), project.handler("web"))?;
     let paths = ["/web/count".to_owned()];
     let mut cold = Times::default();
-    for _ in 0..QUICK {
+    for _ in 0..bench.rounds(SHORT) {
         project.forget_code()?;
         cold.add(|| bench.mayfly(&project.folder), &paths)?;
     }
     let mut warm = Times::default();
-    for _ in 0..QUICK {
+    for _ in 0..bench.rounds(SHORT) {
         warm.add(|| bench.mayfly(&project.folder), &paths)?;
     }
     let mut rows =
         vec![warm.cells("one component, compiled before"), cold.cells("one component, never seen")];
     if peers.has(peer.0, peer.1) {
         let mut serve = Times::default();
-        for _ in 0..QUICK {
+        for _ in 0..bench.rounds(SHORT) {
             serve.add(|| peers.start(peer.0, peer.1, &project.folder), &paths)?;
         }
         rows.push(serve.cells("one component, wasmtime serve"));
@@ -138,8 +143,14 @@ impl Times {
 }
 
 /// From the moment when a new file has the handler's name to its first answer.
-/// Each time the file is one that was never there.
-fn reload(bench: &Bench<'_>, name: &str, file: &Path, old: &str) -> Result<Vec<String>> {
+/// Each time the file is one that was never there: another text takes the place of
+/// `old`, which is part of the answer and stands after `before` in the file.
+fn reload(
+    bench: &Bench<'_>,
+    name: &str,
+    file: &Path,
+    (before, old): (&str, &str),
+) -> Result<Vec<String>> {
     let project = Project::new(bench, "reload", GATEWAY)?;
     project.forget_code()?;
     let code = fs::read(file)?;
@@ -147,9 +158,9 @@ fn reload(bench: &Bench<'_>, name: &str, file: &Path, old: &str) -> Result<Vec<S
     let server = bench.mayfly(&project.folder)?;
     client::until(server.address, "/it", PATIENCE, |_, text| text.contains(old))?;
     let mut times = Vec::new();
-    for round in 0..RELOADS {
+    for round in 0..bench.rounds(RELOADS) {
         let new = format!("{:0width$}", 100 + round, width = old.len());
-        let code = patched(&code, old, &new)?;
+        let code = patched(&code, &format!("{before}{old}"), &format!("{before}{new}"))?;
         let begin = Instant::now();
         project.replace("it", &code)?;
         let end = client::until(server.address, "/it", PATIENCE, |status, text| {
