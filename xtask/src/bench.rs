@@ -20,6 +20,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bench::load::Load;
 use crate::bench::server::Server;
 use crate::host::Host;
 use crate::step::{report, run as run_command, step};
@@ -108,6 +109,14 @@ impl Bench<'_> {
     /// How often something is measured.
     fn rounds(&self, usual: usize) -> usize {
         if self.quick { 1 } else { usual }
+    }
+
+    /// How long and hard it is loaded.
+    fn load(&self, usual: Load) -> Load {
+        if !self.quick {
+            return usual;
+        }
+        Load { warm_up_ms: usual.warm_up_ms.min(500), ms: usual.ms.min(1000), ..usual }
     }
 
     fn write(&self, part: &str, text: &str) -> Result {

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::Result;
+use crate::bench::load::Request;
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -16,13 +17,14 @@ const PAUSE: Duration = Duration::from_micros(500);
 /// Asks over and over until an answer is as it should be; when that was.
 pub fn until(
     to: SocketAddr,
-    path: &str,
+    request: &Request,
     patience: Duration,
     good: impl Fn(u16, &str) -> bool,
 ) -> Result<Instant> {
+    let path = &request.path;
     let deadline = Instant::now() + patience;
     loop {
-        let answer = get(to, path);
+        let answer = ask(to, request);
         let now = Instant::now();
         match answer {
             Ok((status, text)) if good(status, &text) => return Ok(now),
@@ -38,16 +40,27 @@ pub fn until(
 }
 
 /// The status, and everything from the status line to the end.
-fn get(to: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+fn ask(to: SocketAddr, request: &Request) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(ANSWER))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(written(to, request).as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     Ok((status.ok_or_else(|| io::Error::other("no answer"))?, text))
+}
+
+/// The request as HTTP/1.1 has it.
+fn written(to: SocketAddr, Request { path, headers, body }: &Request) -> String {
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let body = body.as_deref().unwrap_or_default();
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    text
 }
 
 #[cfg(test)]
@@ -80,14 +93,26 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\r\nnew",
         ]);
         let patience = Duration::from_secs(20);
-        until(address, "/", patience, |status, text| status == 200 && text.ends_with("new"))
-            .expect("the last one");
+        until(address, &Request::get("/"), patience, |status, text| {
+            status == 200 && text.ends_with("new")
+        })
+        .expect("the last one");
+    }
+
+    #[test]
+    fn a_body_is_posted_with_its_length() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(
+            written(to, &Request::post("/x", "{}")),
+            "POST /x HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+        );
     }
 
     #[test]
     fn its_patience_ends() {
         let address = serve(&["HTTP/1.1 404 Not Found\r\n\r\nnothing"]);
-        let error = until(address, "/x", Duration::ZERO, |status, _| status == 200);
+        let error = until(address, &Request::get("/x"), Duration::ZERO, |status, _| status == 200);
         let error = error.expect_err("never a 200");
         assert!(error.to_string().contains("404 Not Found"), "{error}");
     }

@@ -18,6 +18,17 @@ pub struct Request {
     pub body: Option<String>,
 }
 
+impl Request {
+    pub fn get(path: &str) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    pub fn post(path: &str, body: &str) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { path: path.to_owned(), headers, body: Some(body.to_owned()) }
+    }
+}
+
 /// Finds `h2load`, or installs it.
 pub fn set_up() -> Result {
     let found = || Command::new("h2load").arg("--version").output().is_ok();

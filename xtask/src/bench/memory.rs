@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::bench::Bench;
 use crate::bench::client;
-use crate::bench::load::{self, Requests, USUAL};
+use crate::bench::load::{self, Request, Requests, USUAL};
 use crate::bench::project::Project;
 use crate::bench::server::Server;
 use crate::bench::start::{GATEWAY, HANDLERS};
@@ -47,7 +47,7 @@ pub fn run(bench: &Bench<'_>, _: &[String]) -> Result<String> {
 fn ready(bench: &Bench<'_>, project: &Project, paths: &[String]) -> Result<Server> {
     let server = bench.mayfly(&project.folder)?;
     for path in paths {
-        client::until(server.address, path, PATIENCE, |status, _| status == 200)?;
+        client::until(server.address, &Request::get(path), PATIENCE, |status, _| status == 200)?;
     }
     Ok(server)
 }

@@ -5,8 +5,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::Result;
+use crate::bench::client;
 use crate::bench::load::{self, Load, Request, USUAL};
 use crate::bench::peers::{Guest, Peer, Peers};
 use crate::bench::project::Project;
@@ -33,6 +35,9 @@ const COMPONENT: &str = "wasi:http component";
 const PRISM: &str = "Prism";
 const WIREMOCK: &str = "WireMock";
 const MOCKOON: &str = "Mockoon";
+
+/// How long a server may take to its first answer.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The body of requests that have one.
 const BODY: &str = r#"{"name": "Ada", "tags": ["mathematics", "engines", "poetry"]}"#;
@@ -87,9 +92,12 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
     Ok(text)
 }
 
-/// The names of the cases that filters choose, each with what it is compared with.
+/// The names of the cases that filters choose, each with what it is compared with
+/// and what is compared with it.
 fn wanted(comparisons: &[Comparison], filters: &[String]) -> Result<Vec<String>> {
-    let chosen = comparisons.iter().filter(|row| matches(filters, &row.of));
+    let chosen = comparisons
+        .iter()
+        .filter(|row| row.with.iter().chain([&row.of]).any(|name| matches(filters, name)));
     let mut names: Vec<String> =
         chosen.flat_map(|row| row.with.iter().chain([&row.of]).cloned()).collect();
     if names.is_empty() {
@@ -108,13 +116,8 @@ fn is_post(name: &str) -> bool {
 }
 
 fn cases(token: &str) -> Vec<Case> {
-    let get = |path: &str| Request { path: path.to_owned(), ..Request::default() };
-    let json = ("content-type".to_owned(), "application/json".to_owned());
-    let post = |path: &str| Request {
-        path: path.to_owned(),
-        headers: vec![json.clone()],
-        body: Some(BODY.to_owned()),
-    };
+    let get = Request::get;
+    let post = |path: &str| Request::post(path, BODY);
     let mut guarded = post("/guarded");
     guarded.headers.extend([
         ("authorization".to_owned(), format!("Bearer {token}")),
@@ -234,10 +237,12 @@ fn measure(
     let server = peers.start(case.peer, case.guest, project)?;
     // Java compiles what it does often, and takes seconds until it knows.
     let warm_up_ms = if case.peer == Peer::WireMock { 8000 } else { USUAL.warm_up_ms };
-    let usual = Load { warm_up_ms, ..USUAL };
+    let usual = bench.load(Load { warm_up_ms, ..USUAL });
     let (to, request) = (server.address, &case.request);
+    // Large components are compiled for seconds when they are seen for the first time.
+    client::until(to, request, PATIENCE, |status, _| status == 200)?;
     let rate = load::throughput(to, request, usual, &bench.folder)?;
-    let times = load::latencies(to, request, rate / 2.0, LATENCY, &bench.folder)?;
+    let times = load::latencies(to, request, rate / 2.0, bench.load(LATENCY), &bench.folder)?;
     row.rates.push(rate);
     row.medians.push(percentile(&times, 0.5) as f64);
     row.p99s.push(percentile(&times, 0.99) as f64);
@@ -321,6 +326,8 @@ mod tests {
     fn filters_keep_what_is_compared_with() {
         let wanted = wanted(&comparisons(), &["guarded".to_owned()]).expect("one");
         assert_eq!(wanted, [MOCK_POST, "the same, guarded", BARE, BARE_POST]);
+        let wanted = super::wanted(&comparisons(), &[PRISM.to_owned()]).expect("one");
+        assert_eq!(wanted, [PRISM, WIREMOCK, MOCKOON, MOCK, BARE]);
         assert!(super::wanted(&comparisons(), &["nothing".to_owned()]).is_err());
     }
 

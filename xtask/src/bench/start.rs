@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::bench::client;
+use crate::bench::load::Request;
 use crate::bench::peers::{Guest, Peer, Peers};
 use crate::bench::project::{Project, patched};
 use crate::bench::server::Server;
@@ -125,7 +126,9 @@ impl Times {
         self.listening.push(ms(Instant::now()));
         let mut last = begin;
         for (index, path) in paths.iter().enumerate() {
-            last = client::until(server.address, path, PATIENCE, |status, _| status == 200)?;
+            last = client::until(server.address, &Request::get(path), PATIENCE, |status, _| {
+                status == 200
+            })?;
             if index == 0 {
                 self.first.push(ms(last));
             }
@@ -156,14 +159,15 @@ fn reload(
     let code = fs::read(file)?;
     fs::write(project.handler("it"), &code)?;
     let server = bench.mayfly(&project.folder)?;
-    client::until(server.address, "/it", PATIENCE, |_, text| text.contains(old))?;
+    let it = Request::get("/it");
+    client::until(server.address, &it, PATIENCE, |_, text| text.contains(old))?;
     let mut times = Vec::new();
     for round in 0..bench.rounds(RELOADS) {
         let new = format!("{:0width$}", 100 + round, width = old.len());
         let code = patched(&code, &format!("{before}{old}"), &format!("{before}{new}"))?;
         let begin = Instant::now();
         project.replace("it", &code)?;
-        let end = client::until(server.address, "/it", PATIENCE, |status, text| {
+        let end = client::until(server.address, &it, PATIENCE, |status, text| {
             status == 200 && text.contains(&new)
         })?;
         times.push((end - begin).as_secs_f64() * 1e3);
