@@ -146,8 +146,9 @@ fn body(
 ) -> Result<(Bytes, RequestOverride), GatewayError> {
     let conversion = Conversion::of_request(request, mapped.content_handling);
     let text = conversion.before(&request.body);
-    let essence = content::essence(&request.headers);
-    let found = mapped.request_templates.iter().find(|(own, _)| *own == essence);
+    let essence = || content::essence(&request.headers);
+    let own = |(own, _): &&(String, _)| content::is_of(&request.headers, own);
+    let found = mapped.request_templates.iter().find(own);
     let passes = match mapped.passthrough {
         Passthrough::WhenNoMatch => true,
         Passthrough::WhenNoTemplates => mapped.request_templates.is_empty(),
@@ -155,19 +156,21 @@ fn body(
     };
     trace.note("request template", |_| match found {
         Some((own, _)) => format!("that for {own}"),
-        None if passes => format!("none for {essence}: the body goes on as it is"),
-        None => format!("none for {essence}, and passthrough_behavior forbids to go on without"),
+        None if passes => format!("none for {}: the body goes on as it is", essence()),
+        None => {
+            format!("none for {}, and passthrough_behavior forbids to go on without", essence())
+        }
     });
     match (found, text) {
-        (Some((_, template)), Some(text)) => {
+        (Some((own, template)), Some(text)) => {
             let rendered = template.render(&TemplateVariables::of_request(request, text));
             let rendered = rendered.map_err(|error| {
-                GatewayError::Mapping(format!("the request template for {essence}: {error}"))
+                GatewayError::Mapping(format!("the request template for {own}: {error}"))
             })?;
             Ok((conversion.after(rendered.text)?, rendered.request))
         }
-        (Some(_), None) => Err(Conversion::no_text(&essence)),
-        (None, _) if !passes => Err(GatewayError::UnsupportedMediaType(essence)),
+        (Some((own, _)), None) => Err(Conversion::no_text(own)),
+        (None, _) if !passes => Err(GatewayError::UnsupportedMediaType(essence())),
         // Text that is no UTF-8 would be damaged for nothing.
         (None, Some(text)) if conversion != Conversion::Text => {
             Ok((conversion.after(text.into_owned())?, RequestOverride::default()))
