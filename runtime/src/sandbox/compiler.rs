@@ -49,6 +49,17 @@ struct Job {
     file: CodeFile,
 }
 
+impl Queue {
+    /// Which one is next: first what somebody waits for, then what is small, so
+    /// that few wait for the large ones.
+    fn next(&self) -> Option<usize> {
+        let jobs = self.waiting.iter().enumerate();
+        let jobs = jobs.filter(|(_, job)| !(self.large_runs && job.is_large()));
+        let next = jobs.max_by_key(|(_, job)| (job.code.is_wanted(), Reverse(job.code.size)));
+        next.map(|(index, _)| index)
+    }
+}
+
 impl Job {
     fn is_large(&self) -> bool {
         self.code.size >= LARGE_BYTES
@@ -172,14 +183,10 @@ impl Compiler {
         }
     }
 
-    /// The next one, and whether it is the only one: first what somebody waits
-    /// for, then what is small, so that few wait for the large ones.
+    /// The next one, and whether it is the only one.
     fn take(&self) -> Option<(Job, bool)> {
         let mut queue = self.queue();
-        let jobs = queue.waiting.iter().enumerate();
-        let jobs = jobs.filter(|(_, job)| !(queue.large_runs && job.is_large()));
-        let next = jobs.max_by_key(|(_, job)| (job.code.is_wanted(), Reverse(job.code.size)));
-        let Some(next) = next.map(|(index, _)| index) else {
+        let Some(next) = queue.next() else {
             queue.threads -= 1;
             return None;
         };
@@ -255,7 +262,31 @@ fn side_by_side<T: Sync, R: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_next_and_then_what_is_small() {
+        let job = |size: usize| Job {
+            code: Arc::new(Code::new([0; 32], size, None)),
+            file: CodeFile { name: size.to_string(), path: PathBuf::new(), is_reported: true },
+        };
+        let sizes = [LARGE_BYTES, 30, 10, LARGE_BYTES + 1, 20];
+        let mut queue = Queue { waiting: sizes.map(job).into(), ..Queue::default() };
+        for index in [1, 3] {
+            queue.waiting[index].code.want();
+        }
+        let mut order = Vec::new();
+        while let Some(next) = queue.next() {
+            let job = queue.waiting.swap_remove(next);
+            queue.large_runs |= job.is_large();
+            order.push(job.code.size);
+        }
+        assert_eq!(order, [30, LARGE_BYTES + 1, 10, 20]);
+        queue.large_runs = false;
+        assert_eq!(queue.next(), Some(0));
+    }
 
     #[test]
     fn what_is_made_side_by_side_keeps_its_order() {
