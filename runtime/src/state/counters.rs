@@ -3,27 +3,29 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use time::Date;
 
 use crate::config::Window;
 
 /// Counters by name. Whoever counts has looked theirs up beforehand.
 pub struct Counters {
-    names: RwLock<HashMap<Box<str>, Arc<Counter>>>,
+    names: Mutex<HashMap<Box<str>, Arc<Counter>>>,
     /// Whether anything has to be written.
-    pub is_dirty: AtomicBool,
+    is_dirty: AtomicBool,
 }
 
 /// What is counted under a name, in a few periods.
 #[derive(Debug)]
 pub struct Counter {
     name: Box<str>,
-    periods: RwLock<Vec<Count>>,
+    // Read by every request and changed when a day begins: without a lock.
+    periods: ArcSwap<Vec<Arc<Count>>>,
 }
 
 /// What is counted in one period.
@@ -59,7 +61,8 @@ impl Count {
         let more = |used: u64| limit.is_none_or(|limit| used < limit).then_some(used + 1);
         let counted = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
         if counted {
-            self.pending.fetch_add(1, Ordering::Relaxed);
+            // Before it is asked whether somebody will write it.
+            self.pending.fetch_add(1, Ordering::SeqCst);
         }
         counted
     }
@@ -67,7 +70,7 @@ impl Count {
 
 impl Counter {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), periods: RwLock::default() }
+        Self { name: name.into(), periods: ArcSwap::default() }
     }
 
     /// What it is called.
@@ -77,35 +80,46 @@ impl Counter {
 
     /// Counts one, unless there are `limit` already.
     pub(super) fn count(&self, window: Window, limit: Option<u64>) -> bool {
-        if let Some(count) = find(&self.read(), window) {
+        if let Some(count) = find(&self.periods.load(), window) {
             return count.count(limit);
         }
-        let mut periods = self.write();
-        // Another may have begun it meanwhile.
-        if find(&periods, window).is_none() {
-            periods.push(Count::new(window, 0));
+        self.begin(window, 0).count(limit)
+    }
+
+    /// Begins a period, unless another has done so meanwhile.
+    fn begin(&self, window: Window, stored: u64) -> Arc<Count> {
+        let new = Arc::new(Count::new(window, stored));
+        let before = self.periods.rcu(|periods| {
+            let mut periods = Vec::clone(periods);
+            if find(&periods, window).is_none() {
+                periods.push(Arc::clone(&new));
+            }
+            periods
+        });
+        find(&before, window).map_or(new, Arc::clone)
+    }
+
+    /// Forgets periods that ended before `day` and are written.
+    fn forget_before(&self, day: Date) {
+        let is_needed = |count: &Arc<Count>| {
+            count.window.until >= day || count.pending.load(Ordering::Relaxed) != 0
+        };
+        if !self.periods.load().iter().all(is_needed) {
+            self.periods.rcu(|periods| {
+                periods.iter().filter(|count| is_needed(count)).cloned().collect::<Vec<_>>()
+            });
         }
-        find(&periods, window).is_some_and(|count| count.count(limit))
     }
 
     /// Takes back one that was counted in vain.
     pub(super) fn uncount(&self, window: Window) {
-        if let Some(count) = find(&self.read(), window) {
+        if let Some(count) = find(&self.periods.load(), window) {
             // The file may tell of fewer than we have counted: someone set it back.
             let less = |used: u64| Some(used.saturating_sub(1));
             // It always gives a number.
             let _ = count.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             count.pending.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    // A panic under a lock leaves numbers that are whole all the same.
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Count>> {
-        self.periods.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Count>> {
-        self.periods.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,24 +130,36 @@ impl Counters {
         for (name, window, used) in stored {
             let new = || Arc::new(Counter::new(&name));
             let counter = names.entry(name.as_str().into()).or_insert_with(new);
-            counter.write().push(Count::new(window, used));
+            counter.begin(window, used);
         }
-        Self { names: RwLock::new(names), is_dirty: AtomicBool::new(false) }
+        Self { names: Mutex::new(names), is_dirty: AtomicBool::new(false) }
     }
 
     /// What is counted under this name.
     pub fn named(&self, name: &str) -> Arc<Counter> {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Counter::new(name));
-        Arc::clone(names.entry(name.into()).or_insert_with(new))
+        Arc::clone(self.names().entry(name.into()).or_insert_with(new))
     }
 
-    /// What is to be written, which is thereby the caller's to write.
+    /// Says that something has to be written; whether nobody had said so.
+    pub fn mark_dirty(&self) -> bool {
+        // Mostly somebody has, and reading keeps nobody waiting.
+        !self.is_dirty.load(Ordering::SeqCst) && !self.is_dirty.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether anything has to be written.
+    pub fn is_dirty(&self) -> bool {
+        self.is_dirty.load(Ordering::SeqCst)
+    }
+
+    /// What is to be written, which is thereby the caller's to write. Whatever
+    /// is counted from now on is said again.
     pub fn take_pending(&self) -> Vec<Pending> {
+        self.is_dirty.store(false, Ordering::SeqCst);
         let mut pending = Vec::new();
-        for counter in self.names.read().unwrap_or_else(PoisonError::into_inner).values() {
-            for count in &*counter.read() {
-                let change = count.pending.swap(0, Ordering::Relaxed);
+        for counter in self.names().values() {
+            for count in &**counter.periods.load() {
+                let change = count.pending.swap(0, Ordering::SeqCst);
                 if change != 0 {
                     let (counter, window) = (Arc::clone(counter), count.window);
                     pending.push(Pending { counter, window, change });
@@ -143,19 +169,24 @@ impl Counters {
         pending
     }
 
+    /// What could not be written stays to be written.
+    pub fn put_back(&self, pending: &[Pending]) {
+        pending.iter().for_each(Pending::put_back);
+        self.is_dirty.store(true, Ordering::SeqCst);
+    }
+
     /// Forgets periods that ended before `day` and are written, and names that
     /// nobody uses and that have none.
     pub fn forget_before(&self, day: Date) {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|_, counter| {
-            let mut periods = counter.write();
-            periods.retain(|count| {
-                count.window.until >= day || count.pending.load(Ordering::Relaxed) != 0
-            });
-            let is_empty = periods.is_empty();
-            drop(periods);
-            !is_empty || Arc::strong_count(counter) > 1
+        self.names().retain(|_, counter| {
+            counter.forget_before(day);
+            !counter.periods.load().is_empty() || Arc::strong_count(counter) > 1
         });
+    }
+
+    // A panic under a lock leaves numbers that are whole all the same.
+    fn names(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Counter>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,9 +196,8 @@ impl Pending {
         &self.counter.name
     }
 
-    /// What could not be written stays to be written.
-    pub fn put_back(&self) {
-        if let Some(count) = find(&self.counter.read(), self.window) {
+    fn put_back(&self) {
+        if let Some(count) = find(&self.counter.periods.load(), self.window) {
             count.pending.fetch_add(self.change, Ordering::Relaxed);
         }
     }
@@ -175,7 +205,7 @@ impl Pending {
     /// The change is written, and makes `total`: what it makes beside our own
     /// change, other processes have counted.
     pub fn written(&self, total: i64) {
-        if let Some(count) = find(&self.counter.read(), self.window) {
+        if let Some(count) = find(&self.counter.periods.load(), self.window) {
             let before = count.stored.swap(total, Ordering::Relaxed);
             let others = total.saturating_sub(before).saturating_sub(self.change);
             let more = |used: u64| Some(used.saturating_add_signed(others));
@@ -185,6 +215,6 @@ impl Pending {
     }
 }
 
-fn find(periods: &[Count], window: Window) -> Option<&Count> {
+fn find(periods: &[Arc<Count>], window: Window) -> Option<&Arc<Count>> {
     periods.iter().find(|count| count.window == window)
 }

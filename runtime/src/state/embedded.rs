@@ -13,7 +13,7 @@ use std::{
 use super::{
     BUCKETS_MAX, Limit, Refusal,
     buckets::{Bucket, Buckets},
-    counters::{Counter, Counters, Pending},
+    counters::{Counter, Counters},
     file::{File, StateError, today},
 };
 use crate::config::{ThrottleConfig, Window};
@@ -97,7 +97,7 @@ impl Embedded {
 
     /// The thread is woken once for all that is counted until it writes.
     fn wake(&self) {
-        if !self.inner.counters.is_dirty.swap(true, Ordering::AcqRel)
+        if self.inner.counters.mark_dirty()
             && let Some(writer) = &self.writer
         {
             writer.thread().unpark();
@@ -153,7 +153,7 @@ impl Inner {
     /// Writes in batches until it is told to stop.
     fn write_behind(&self) {
         while !self.stops.load(Ordering::Acquire) {
-            if !self.counters.is_dirty.load(Ordering::Acquire) {
+            if !self.counters.is_dirty() {
                 std::thread::park();
                 continue;
             }
@@ -168,8 +168,6 @@ impl Inner {
     /// Writes what there is to write; false where that fails.
     fn flush(&self) -> bool {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whatever is counted from now on wakes the thread again.
-        self.counters.is_dirty.swap(false, Ordering::AcqRel);
         let pending = self.counters.take_pending();
         if pending.is_empty() {
             return true;
@@ -188,8 +186,7 @@ impl Inner {
                 true
             }
             Err(error) => {
-                pending.iter().for_each(Pending::put_back);
-                self.counters.is_dirty.store(true, Ordering::Release);
+                self.counters.put_back(&pending);
                 if !self.has_failed.swap(true, Ordering::Relaxed) {
                     tracing::error!(%error, "usage cannot be written; it is kept in memory and tried again");
                 }
