@@ -128,7 +128,7 @@ impl Server {
         let Ok(local) = stream.local_addr() else { return };
         // Answers are written whole; waiting for more only delays them.
         let _ = stream.set_nodelay(true);
-        let mut connection = Connection { client, local, tls: None, proxied: None };
+        let connection = Connection { client, local, tls: None, proxied: None };
         // For all that comes before the first request.
         let deadline = Instant::now() + self.pools.header_read_timeout;
         let has_tls = self.gateway.load().nobody.is_some();
@@ -143,9 +143,22 @@ impl Server {
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.pools.body_idle_timeout));
         let stream = Box::pin(stream);
-        if begin != Begin::Tls {
-            return self.serve(stream, begin == Begin::Http2, connection, stop).await;
+        match begin {
+            Begin::Http1 => self.serve(stream, false, connection, stop).await,
+            // What few connections are is put aside: each keeps room for the longest.
+            Begin::Http2 => Box::pin(self.serve(stream, true, connection, stop)).await,
+            Begin::Tls => Box::pin(self.serve_in_tls(stream, connection, deadline, stop)).await,
         }
+    }
+
+    async fn serve_in_tls(
+        self: Arc<Self>,
+        stream: Pin<Box<TimeoutStream<TcpStream>>>,
+        mut connection: Connection,
+        deadline: Instant,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let client = connection.client;
         let gateway = self.gateway.load_full();
         let accepted = timeout_at(deadline, handshake::accept(&gateway, stream, &connection));
         let accepted = tokio::select! {
@@ -190,7 +203,10 @@ impl Server {
                 .keep_alive_interval(self.pools.header_read_timeout)
                 .keep_alive_timeout(self.pools.header_read_timeout)
                 .serve_connection(io, service);
-            drive(connection, stop, |connection| connection.graceful_shutdown()).await
+            drive(Box::pin(connection), stop, |connection| {
+                connection.get_mut().as_mut().graceful_shutdown();
+            })
+            .await
         } else {
             let mut connection = http1::Builder::new()
                 .timer(TokioTimer::new())

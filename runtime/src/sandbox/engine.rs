@@ -17,6 +17,11 @@ const MEMORY_RESIDENT_BYTES: usize = 256 * 1024;
 /// The same for tables, in bytes.
 const TABLE_RESIDENT_BYTES: usize = 64 * 1024;
 
+/// Slots that keep the memory of the function that used them last, for its next
+/// invocation: of many functions that are called in turn none has to be mapped
+/// again.
+const WARM_SLOTS: u32 = 512;
+
 /// Core instances a component may be made of: composed components and
 /// adapters have several.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
@@ -83,6 +88,7 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         .table_elements(TABLE_ELEMENTS)
         .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
         .table_keep_resident(TABLE_RESIDENT_BYTES)
+        .max_unused_warm_slots(WARM_SLOTS)
         // Resetting only the pages that a guest wrote to, where the kernel
         // can tell which those are.
         .pagemap_scan(Enabled::Auto);

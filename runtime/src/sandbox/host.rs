@@ -9,7 +9,10 @@ use wasmtime::{
     ResourceLimiter,
     component::{HasSelf, Linker, ResourceTable},
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
+use wasmtime_wasi::{
+    WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView,
+    p2::{bindings::random::insecure_seed, pipe::MemoryInputPipe},
+};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{
@@ -43,6 +46,8 @@ pub struct State {
     variables: Vec<(String, String)>,
     // Made when the guest first asks: most handlers never do.
     wasi: Option<WasiCtx>,
+    // The same whenever it asks.
+    seed: Option<(u64, u64)>,
     stdio: Option<Stdio>,
     mount: Mount,
     http: WasiHttpCtx,
@@ -97,6 +102,7 @@ impl State {
             config,
             variables: Vec::new(),
             wasi: None,
+            seed: None,
             stdio: None,
             http,
             table,
@@ -145,6 +151,9 @@ pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wa
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
+    linker.allow_shadowing(true);
+    insecure_seed::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| state)?;
+    linker.allow_shadowing(false);
     storage::add_to_linker(linker, concurrency)?;
     invocation::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
@@ -171,6 +180,13 @@ impl logging::Host for State {
             Level::Error => tracing::Level::ERROR,
         };
         self.log.line(level, &message);
+    }
+}
+
+/// Every hash map of Rust asks for it, so that it does without the rest of WASI.
+impl insecure_seed::Host for State {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok(*self.seed.get_or_insert_with(rand::random))
     }
 }
 

@@ -203,6 +203,8 @@ fn a_taken_port_is_said_so() {
 #[test]
 fn the_admin_api_answers_only_its_own_machine() {
     let gateway = Project::new().with_handler("probe", &fixture("probe")).serve();
+    // Whoever is answered was waited for.
+    gateway.get("/probe");
     let health = gateway.health();
     assert_eq!(health["status"], "ok");
     assert_eq!(health["functions"][0]["name"], "probe");
