@@ -2,13 +2,14 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{
     HttpConfig,
     condition::Condition,
-    template::{JsonTemplate, TextTemplate},
+    template::{JsonTemplate, OUTPUT_BYTES_MAX, TextTemplate},
 };
 
 /// A route's `mock`.
@@ -177,6 +178,32 @@ pub enum MockBody {
     Text(TextTemplate),
     /// `json`: any TOML value, `application/json` unless a header says otherwise.
     Json(JsonTemplate),
+    /// One of these that is the same for every request, and its type.
+    Fixed(Bytes, &'static str),
+}
+
+impl MockBody {
+    /// The type of `body`.
+    pub const TEXT: &str = "text/plain; charset=utf-8";
+    /// The type of `json`.
+    pub const JSON: &str = "application/json";
+
+    /// That of `body`.
+    pub fn text(template: TextTemplate) -> Self {
+        match template.fixed() {
+            Some(text) => Self::Fixed(text.into(), Self::TEXT),
+            None => Self::Text(template),
+        }
+    }
+
+    /// That of `json`.
+    pub fn json(template: JsonTemplate) -> Self {
+        match template.fixed().map(|value| value.to_string()) {
+            // A longer one is refused when it is asked for.
+            Some(text) if text.len() <= OUTPUT_BYTES_MAX => Self::Fixed(text.into(), Self::JSON),
+            _ => Self::Json(template),
+        }
+    }
 }
 
 /// A time between two bounds, any of them as likely as any other.

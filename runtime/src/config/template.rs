@@ -103,6 +103,15 @@ pub struct PlaceholderError {
 pub struct OutputTooLong;
 
 impl TextTemplate {
+    /// What it is for every request, where that is the same.
+    pub fn fixed(&self) -> Option<String> {
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(text) => Some(text.clone()),
+            Piece::Placeholder(_) => None,
+        };
+        self.0.iter().map(literal).collect()
+    }
+
     /// `text` as it is.
     pub fn literal(text: &str) -> Self {
         let pieces = [text].into_iter().filter(|text| !text.is_empty());
@@ -202,6 +211,19 @@ impl TextTemplate {
 }
 
 impl JsonTemplate {
+    /// What it is for every request, where that is the same.
+    // Recursion is as deep as the file's nesting, which the TOML parser bounds.
+    pub fn fixed(&self) -> Option<Value> {
+        match self {
+            Self::Literal(value) => Some(value.clone()),
+            Self::Text(text) => text.fixed().map(Value::String),
+            Self::Array(items) => items.iter().map(Self::fixed).collect(),
+            Self::Object(entries) => {
+                entries.iter().map(|(name, value)| Some((name.clone(), value.fixed()?))).collect()
+            }
+        }
+    }
+
     /// Fills the placeholders.
     ///
     /// # Errors

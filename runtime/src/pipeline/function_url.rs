@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 use serde_json::{Value, json};
 
 use super::{
@@ -32,9 +32,10 @@ pub fn find(
     parts: &Parts,
 ) -> Result<Option<Arc<Gateway>>, Unserved> {
     // No certificate is for such a name: what comes in TLS is another domain's.
-    let Some(host) = endpoint::host(&parts.headers).filter(|_| connection.tls.is_none()) else {
+    if connection.tls.is_some() || !may_be_url(&parts.headers) {
         return Ok(None);
-    };
+    }
+    let Some(host) = endpoint::host(&parts.headers) else { return Ok(None) };
     let name = host_name(host.host());
     let Some(id) = name.strip_suffix(URL_DOMAIN).and_then(|rest| rest.strip_suffix('.')) else {
         return Ok(None);
@@ -44,6 +45,13 @@ pub fn find(
     }
     let own = (id.len() == ID_CHARS).then(|| gateway.url_gateway(id)).flatten();
     own.map(Some).ok_or(Unserved::NoFunctionUrl)
+}
+
+/// Most hosts are looked at no further.
+fn may_be_url(headers: &HeaderMap) -> bool {
+    let domain = URL_DOMAIN.as_bytes();
+    let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    host.windows(domain.len()).any(|part| part.eq_ignore_ascii_case(domain))
 }
 
 /// The response to an error.

@@ -347,9 +347,7 @@ where
     let request =
         MethodRequest::read(gateway, connection, exchange, matched, parts, body, bodies).await?;
     trace.method_request(&request);
-    if request.matched.route.authorizer.is_some() {
-        Box::pin(authorizer::authorize(&request, trace)).await?;
-    }
+    authorizer::authorize(&request, trace).await?;
     usage_plan::admit_authorized(&request, trace).await?;
     let request = Validated::check(request)?;
     trace.validated(&request);

@@ -255,8 +255,8 @@ fn headers(table: &Table<'_>, key: Option<&RouteKey>) -> Vec<(HeaderName, TextTe
 fn body(table: &Table<'_>, key: Option<&RouteKey>) -> MockBody {
     match (table.take("body"), table.take("json")) {
         (None, None) => MockBody::Empty,
-        (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::Text),
-        (None, Some(value)) => json(&value, key).map_or(MockBody::Empty, MockBody::Json),
+        (Some(body), None) => text(&body, key).map_or(MockBody::Empty, MockBody::text),
+        (None, Some(value)) => json(&value, key).map_or(MockBody::Empty, MockBody::json),
         (Some(_), Some(value)) => {
             value.problem("a mock has body or json, not both", "keep one of them");
             MockBody::Empty

@@ -138,12 +138,13 @@ fn render(
         MockBody::Empty => (Bytes::new(), None),
         MockBody::Text(text) => {
             let text = text.render(request, sampler).map_err(|error| failed(&error))?;
-            (Bytes::from(text), Some("text/plain; charset=utf-8"))
+            (Bytes::from(text), Some(MockBody::TEXT))
         }
         MockBody::Json(json) => {
             let json = json.render(request, sampler).map_err(|error| failed(&error))?;
-            (Bytes::from(json.to_string()), Some("application/json"))
+            (Bytes::from(json.to_string()), Some(MockBody::JSON))
         }
+        MockBody::Fixed(bytes, content_type) => (bytes.clone(), Some(*content_type)),
     };
     let mut headers = headers(&answer.headers, request, sampler)?;
     if let Some(content_type) = content_type {
@@ -166,12 +167,15 @@ fn from_collection(reply: Reply, mut headers: HeaderMap) -> IntegrationAnswer {
     IntegrationAnswer::Http { status: reply.status, headers, body: body.into(), fault: None }
 }
 
+/// Headers that an answer gets besides: its type, and its request's ids.
+const ADDED_HEADERS: usize = 4;
+
 fn headers(
     templates: &[(HeaderName, TextTemplate)],
     request: &(dyn Lookup + Sync),
     sampler: &mut Sampler<'_>,
 ) -> Result<HeaderMap, IntegrationError> {
-    let mut headers = HeaderMap::with_capacity(templates.len() + 1);
+    let mut headers = HeaderMap::with_capacity(templates.len() + ADDED_HEADERS);
     for (name, template) in templates {
         let value = template
             .render(request, sampler)
