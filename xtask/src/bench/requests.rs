@@ -14,7 +14,7 @@ use crate::bench::peers::{Guest, Peer, Peers};
 use crate::bench::project::Project;
 use crate::bench::stats::{Spread, percentile, ratios, table};
 use crate::bench::{Bench, matches};
-use crate::step::{report, step};
+use crate::step::{report, run as run_command, step};
 
 /// How often everything is measured.
 const ROUNDS: usize = 5;
@@ -80,6 +80,10 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
             fs::copy(file, project.handler(name))?;
         }
     }
+    // It compiles everything, so that nothing is compiled beside a measurement.
+    step("code", || {
+        run_command(Command::new(bench.host.binary()).arg("check").current_dir(&project.folder))
+    })?;
     let measured = step("rounds", || rounds(bench, &cases, &peers, &project.folder))?;
     let mut text = rates(&measured);
     text.push('\n');
