@@ -112,6 +112,8 @@ fn a_folder_that_is_removed_and_made_again_is_watched_again() {
 #[test]
 fn an_invalid_file_keeps_the_old_version_and_is_reported_once() {
     let gateway = Project::new().with_handler("v", &fixture("version-one")).serve();
+    // Until it is compiled there is no old version.
+    assert_eq!(text(&gateway, "/v"), "one");
     fs::write(gateway.project.handler_path("v"), "rubbish").unwrap();
     gateway.wait_for_log("v.wasm: not a WebAssembly file");
     assert_eq!(text(&gateway, "/v"), "one");
