@@ -75,19 +75,29 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
 fn hundred(bench: &Bench<'_>) -> Result<[Vec<String>; 2]> {
     let project = Project::new(bench, "hundred", GATEWAY)?;
     let paths = project.handlers(&bench.host.root().join("handlers/hello.wasm"), HANDLERS)?;
-    let mut cold = Times::default();
-    for _ in 0..bench.rounds(LONG) {
-        project.forget_code()?;
-        cold.add(|| bench.mayfly(&project.folder), &paths)?;
-    }
-    let mut warm = Times::default();
-    for _ in 0..bench.rounds(SHORT) {
-        warm.add(|| bench.mayfly(&project.folder), &paths)?;
-    }
+    let (cold, warm) = cold_and_warm(bench, &project, &paths, LONG)?;
     Ok([
         warm.cells(&format!("{HANDLERS} handlers, compiled before")),
         cold.cells(&format!("{HANDLERS} handlers, never seen")),
     ])
+}
+
+/// Starts of a project whose code was never seen, and of one that was compiled before.
+fn cold_and_warm(
+    bench: &Bench<'_>,
+    project: &Project,
+    paths: &[String],
+    rounds: usize,
+) -> Result<(Times, Times)> {
+    let (mut cold, mut warm) = (Times::default(), Times::default());
+    for _ in 0..bench.rounds(rounds) {
+        project.forget_code()?;
+        cold.add(|| bench.mayfly(&project.folder), paths)?;
+    }
+    for _ in 0..bench.rounds(SHORT) {
+        warm.add(|| bench.mayfly(&project.folder), paths)?;
+    }
+    Ok((cold, warm))
 }
 
 /// One component, beside `wasmtime serve`.
@@ -97,15 +107,7 @@ fn one(bench: &Bench<'_>) -> Result<Vec<Vec<String>>> {
     let peers = Peers::set_up(bench, &[peer])?;
     fs::copy(bench.fixture("http-guest"), project.handler("web"))?;
     let paths = ["/web/count".to_owned()];
-    let mut cold = Times::default();
-    for _ in 0..bench.rounds(SHORT) {
-        project.forget_code()?;
-        cold.add(|| bench.mayfly(&project.folder), &paths)?;
-    }
-    let mut warm = Times::default();
-    for _ in 0..bench.rounds(SHORT) {
-        warm.add(|| bench.mayfly(&project.folder), &paths)?;
-    }
+    let (cold, warm) = cold_and_warm(bench, &project, &paths, SHORT)?;
     let mut rows =
         vec![warm.cells("one component, compiled before"), cold.cells("one component, never seen")];
     if peers.has(peer.0, peer.1) {
