@@ -144,9 +144,10 @@ impl Server {
         stream.set_write_timeout(Some(self.pools.body_idle_timeout));
         let stream = Box::pin(stream);
         match begin {
-            Begin::Http1 => self.serve(stream, false, connection, stop).await,
+            Begin::Http1 | Begin::Http2 => {
+                self.serve(stream, begin == Begin::Http2, connection, stop).await;
+            }
             // What few connections are is put aside: each keeps room for the longest.
-            Begin::Http2 => Box::pin(self.serve(stream, true, connection, stop)).await,
             Begin::Tls => Box::pin(self.serve_in_tls(stream, connection, deadline, stop)).await,
         }
     }
