@@ -3,6 +3,7 @@
 
 mod fault;
 mod handshake;
+mod http1;
 mod transport;
 
 use std::{
@@ -16,11 +17,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Method, Request, Response};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -145,7 +142,7 @@ impl Server {
         let stream = Box::pin(stream);
         match begin {
             Begin::Http1 | Begin::Http2 => {
-                self.serve(stream, begin == Begin::Http2, connection, stop).await;
+                self.serve(stream, begin == Begin::Http2, connection, deadline, stop).await;
             }
             // What few connections are is put aside: each keeps room for the longest.
             Begin::Tls => Box::pin(self.serve_in_tls(stream, connection, deadline, stop)).await,
@@ -172,7 +169,7 @@ impl Server {
                 connection.tls = Some(Arc::new(session));
                 // An old snapshot is not kept for as long as a connection.
                 drop(gateway);
-                self.serve(stream, http2, connection, stop).await;
+                self.serve(stream, http2, connection, deadline, stop).await;
             }
             Ok(Err(refusal)) => refusal.log(client),
             Err(_) => tracing::debug!(%client, "a handshake took too long"),
@@ -184,9 +181,9 @@ impl Server {
         stream: impl Transport,
         http2: bool,
         connection: Connection,
+        deadline: Instant,
         stop: watch::Receiver<bool>,
     ) {
-        let io = TokioIo::new(stream);
         let client = connection.client;
         let server = Arc::clone(&self);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -195,36 +192,28 @@ impl Server {
         });
         // Those of the moment: the parser holds a connection to them to its end.
         let limits = self.gateway.load().config.limits.clone();
-        let buffer = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
+        let header_bytes_max = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
+        let head_timeout = self.pools.header_read_timeout;
         let result = if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
-                .max_header_list_size(u32::try_from(buffer).unwrap_or(u32::MAX))
-                .keep_alive_interval(self.pools.header_read_timeout)
-                .keep_alive_timeout(self.pools.header_read_timeout)
-                .serve_connection(io, service);
+                .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
+                .keep_alive_interval(head_timeout)
+                .keep_alive_timeout(head_timeout)
+                .serve_connection(TokioIo::new(stream), service);
             drive(Box::pin(connection), stop, |connection| {
                 connection.get_mut().as_mut().graceful_shutdown();
             })
             .await
         } else {
-            let mut connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.pools.header_read_timeout)
-                .max_headers(limits.header_count_max)
-                .max_buf_size(buffer)
-                .serve_connection(io, service);
-            let driven = Pin::new(&mut connection);
-            let result =
-                drive(driven, stop, |driven| driven.get_mut().as_mut().graceful_shutdown()).await;
-            if let Some(breakage) = result.as_ref().err().and_then(Breakage::of) {
-                let stream = connection.into_parts().io.into_inner();
-                if let Err(error) = breakage.perform(stream).await {
-                    tracing::debug!(%client, %error, "the client was gone before a mock's fault");
-                }
-            }
-            result
+            let terms = http1::Terms {
+                header_count_max: limits.header_count_max,
+                header_bytes_max,
+                head_timeout,
+                deadline,
+            };
+            http1::serve(stream, service, terms, stop).await
         };
         if let Err(error) = result {
             tracing::debug!(%client, %error, "connection ended");

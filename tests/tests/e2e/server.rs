@@ -54,6 +54,58 @@ fn a_connection_serves_many_requests() {
     }
 }
 
+/// For how long nothing happens on a connection that is parked by then.
+const IDLE: Duration = Duration::from_millis(2500);
+
+#[test]
+fn an_idle_connection_goes_on_where_it_was() {
+    let gateway = gateway("");
+    let mut streams = [(); 4].map(|()| connect(&gateway));
+    let [fresh, used, halved, slow] = &mut streams;
+    fresh.write_all(b"GET /fa").unwrap();
+    used.write_all(b"GET /fast HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    read_until(used, "fast");
+    halved.write_all(b"GET /fast HTTP/1.1\r\nhost: x\r\n\r\nGET /fast HTTP/1.1\r\nh").unwrap();
+    read_until(halved, "fast");
+    // An answer that waits for its client keeps the connection from being idle.
+    let body = format!("{}end", "x".repeat(8 * 1024 * 1024));
+    let head = format!("POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(body.as_bytes()).unwrap();
+    std::thread::sleep(IDLE);
+    fresh.write_all(b"st HT").unwrap();
+    used.write_all(b"GET /fast HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert!(read_until(used, "fast").starts_with("HTTP/1.1 200"));
+    halved.write_all(b"ost: x\r\n\r\n").unwrap();
+    assert!(read_until(halved, "fast").starts_with("HTTP/1.1 200"));
+    let mut answer = Vec::new();
+    let mut chunk = [0; 65536];
+    while !answer.ends_with(b"end") {
+        let read = slow.read(&mut chunk).unwrap();
+        assert!(read > 0, "closed after {} bytes", answer.len());
+        answer.extend_from_slice(&chunk[..read]);
+    }
+    assert!(answer.len() > body.len(), "{} bytes", answer.len());
+    std::thread::sleep(IDLE);
+    fresh.write_all(b"TP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    for mut stream in streams {
+        stream.write_all(b"GET /fast HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert!(read_until(&mut stream, "fast").starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[test]
+fn idle_connections_end_with_the_gateway() {
+    let mut gateway = gateway("");
+    let mut stream = connect(&gateway);
+    stream.write_all(b"GET /fast HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    read_until(&mut stream, "fast");
+    std::thread::sleep(IDLE);
+    gateway.signal("TERM");
+    assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    assert_eq!(gateway.wait_for_end().code(), Some(0));
+}
+
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let gateway = gateway("");

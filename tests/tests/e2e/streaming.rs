@@ -129,7 +129,8 @@ fn a_gigabyte_passes_in_constant_memory() {
     }
     sender.join().unwrap();
     assert_eq!(received, length);
-    let grown = memory(&gateway) - before;
+    // The kernel's figure is only as exact as it needs to be.
+    let grown = memory(&gateway).saturating_sub(before);
     assert!(grown < 64 * 1024, "{grown} KiB more than the {before} KiB before");
 }
 

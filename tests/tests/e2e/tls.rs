@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use mayfly_tests::{
@@ -376,6 +376,21 @@ fn a_certificate_is_reloaded_while_connections_stay_open() {
     gateway.wait("another certificate", || open(&new).is_err());
     assert!(ask(&mut early, "localhost", "/hello").unwrap().ends_with("hello"));
     assert!(!gateway.log().contains(secret), "a key in the log");
+}
+
+#[test]
+fn idle_connections_in_tls_go_on_and_end_in_an_orderly_way() {
+    let authority = Authority::new();
+    let config = format!("{}[pools]\nheader_read_timeout_ms = 6000\n", domain("localhost", ""));
+    let gateway = project(&authority, &["localhost"], &config).serve();
+    let mut connection = connect(&gateway.address, "localhost", &authority.pem, None).unwrap();
+    for _ in 0..2 {
+        assert!(ask(&mut connection, "localhost", "/hello").unwrap().ends_with("hello"));
+        // It has been parked by then.
+        std::thread::sleep(Duration::from_millis(2500));
+    }
+    // An end without the protocol's own word for it would be an error.
+    assert_eq!(connection.read(&mut [0; 16]).unwrap(), 0);
 }
 
 #[test]
