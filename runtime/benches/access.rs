@@ -62,8 +62,8 @@ fn validation(c: &mut Criterion) {
     let validator = &validation.models[0].1.validator;
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let mut group = c.benchmark_group("validation");
-    group.bench_function("parse alone", |b| b.iter(|| parse(black_box(BODY))));
-    group.bench_function("parse and validate", |b| {
+    group.bench_function("baseline: parsed alone", |b| b.iter(|| parse(black_box(BODY))));
+    group.bench_function("parsed and validated", |b| {
         b.iter(|| assert!(validator.is_valid(&parse(black_box(BODY)))));
     });
     group.finish();
@@ -97,7 +97,7 @@ fn tokens(c: &mut Criterion) {
     tokens.remember(text.as_bytes(), &verify(&text));
     let least = HashMap::from([(text.clone(), verify(&text))]);
     let mut group = c.benchmark_group("token");
-    group.bench_function("a map's look-up", |b| {
+    group.bench_function("baseline: a map's look-up", |b| {
         b.iter(|| Arc::clone(least.get(black_box(&text)).expect("the token")));
     });
     group.bench_function("remembered", |b| {
@@ -131,7 +131,7 @@ fn limits(c: &mut Criterion) {
     let held = [Limit::Bucket(&plan), quota, Limit::Bucket(&account)];
     let numbers: [AtomicU64; 3] = Default::default();
     let mut group = c.benchmark_group("limits");
-    group.bench_function("three numbers", |b| {
+    group.bench_function("baseline: three numbers", |b| {
         b.iter(|| black_box(&numbers).each_ref().map(|own| own.fetch_add(1, Ordering::Relaxed)));
     });
     // A bucket that is empty costs as much as one that is not.
@@ -147,7 +147,6 @@ fn limits(c: &mut Criterion) {
 }
 
 fn router(c: &mut Criterion) {
-    let mut group = c.benchmark_group("router");
     for count in [10, 1000, 10_000] {
         let key = |index: usize| format!("GET /shops/shop{index}/items/{{id}}");
         let routes = (0..count).map(|index| {
@@ -158,14 +157,15 @@ fn router(c: &mut Criterion) {
         let path = format!("/shops/shop{}/items/42", count / 2);
         let least: HashMap<String, usize> =
             (0..count).map(|index| (format!("/shops/shop{index}/items/42"), index)).collect();
-        group.bench_function(format!("a map's look-up of {count}"), |b| {
+        let mut group = c.benchmark_group(format!("router of {count}"));
+        group.bench_function("baseline: a map's look-up", |b| {
             b.iter(|| least.get(black_box(&path)));
         });
-        group.bench_function(format!("{count} routes"), |b| {
+        group.bench_function("found", |b| {
             b.iter(|| router.find(&Method::GET, black_box(&path)));
         });
+        group.finish();
     }
-    group.finish();
 }
 
 fn quick() -> Criterion {

@@ -1,20 +1,14 @@
-//! What a request to a function costs around its sandbox: the event, what it
-//! answered, and the way to its route. Each beside the least that one can do:
-//! serde_json writes or reads a text of the same size.
+//! What a request to a function costs around its sandbox: the event, and what it
+//! answered. Each beside the least that one can do: serde_json writes or reads a
+//! text of the same size.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hint::black_box,
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hint::black_box, net::SocketAddr, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{Method, Request, Version, request::Parts};
+use http::{Request, Version, request::Parts};
 use http_body_util::Empty;
 use mayfly::{
     config::{self, Overrides},
@@ -40,10 +34,6 @@ concurrency_max = 1
 
 [[route]]
 route = "GET /hello"
-function = "hello"
-
-[[route]]
-route = "GET /users/{id}/orders/{order}"
 function = "hello"
 "#;
 
@@ -78,7 +68,6 @@ fn events(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let here = SocketAddr::from(([127, 0, 0, 1], 8080));
     let connection = Connection { client: here, local: here, tls: None, proxied: None };
-    let mut group = c.benchmark_group("event");
     // A kind's own format is what its functions get.
     for (name, kind) in [("1.0", "rest"), ("2.0", "http")] {
         let gateway = gateway(folder.path(), kind);
@@ -98,38 +87,22 @@ fn events(c: &mut Criterion) {
         let request = runtime.block_on(read).expect("a request");
         let text = event::text(&request);
         let value: Value = serde_json::from_str(&text).expect("JSON");
-        group.bench_function(format!("{name}, baseline"), |b| {
+        let mut group = c.benchmark_group(format!("event {name}"));
+        group.bench_function("baseline: serde_json", |b| {
             b.iter(|| serde_json::to_string(black_box(&value)));
         });
-        group.bench_function(name, |b| b.iter(|| event::text(black_box(&request))));
-        group.bench_function(format!("{name}, as a header"), |b| {
+        group.bench_function("a text", |b| b.iter(|| event::text(black_box(&request))));
+        group.bench_function("as a header", |b| {
             b.iter(|| event::request_context(black_box(&request)));
         });
+        group.finish();
     }
-    group.finish();
-}
-
-fn routes(c: &mut Criterion) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let gateway = gateway(folder.path(), "rest");
-    let mut group = c.benchmark_group("route");
-    for path in ["/hello", "/users/7/orders/12"] {
-        // The least that one can do is to look the whole path up.
-        let map: HashMap<&str, u32> = [("/", 1), (path, 2)].into();
-        group.bench_function(format!("{path}, baseline"), |b| {
-            b.iter(|| map.get(black_box(path)).copied());
-        });
-        group.bench_function(path, |b| {
-            b.iter(|| gateway.router.find(black_box(&Method::GET), black_box(path)).is_some());
-        });
-    }
-    group.finish();
 }
 
 fn answers(c: &mut Criterion) {
     const ANSWER: &str = r#"{"statusCode":200,"headers":{"content-type":"application/json"},"body":"{\"message\":\"Hello, World!\"}","isBase64Encoded":false}"#;
     let mut group = c.benchmark_group("answer");
-    group.bench_function("baseline", |b| {
+    group.bench_function("baseline: serde_json", |b| {
         b.iter(|| serde_json::from_str::<Value>(black_box(ANSWER)));
     });
     group.bench_function("1.0", |b| b.iter(|| proxy_response::v1(black_box(ANSWER), true)));
@@ -137,5 +110,5 @@ fn answers(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, events, routes, answers);
+criterion_group!(benches, events, answers);
 criterion_main!(benches);

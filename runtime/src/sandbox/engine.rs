@@ -115,10 +115,15 @@ fn config(pools: &Pools, concurrency: Concurrency) -> Config {
         .signals_based_traps(false)
         .memory_guard_size(0)
         .memory_reservation(u64::from(pools.memory_mb_max) * MIB as u64)
+        // None grows beyond that, so code may keep a memory's address in a register.
+        .memory_may_move(false)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .wasm_component_model(true)
         .concurrency_support(concurrency == Concurrency::Async)
+        // What debuggers of the process would need; a guest's own frames are found
+        // without it.
+        .native_unwind_info(false)
         // Frames of a trap carry function names, and lines where there is DWARF,
         // whatever the environment says.
         .wasm_backtrace_details(WasmBacktraceDetails::Enable)
