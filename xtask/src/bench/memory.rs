@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use crate::Result;
@@ -17,6 +18,9 @@ use crate::step::report;
 const REQUESTS: u32 = 1_000_000;
 const REQUESTS_QUICK: u32 = 100_000;
 const IDLE: u32 = 10_000;
+
+/// By then nothing is kept of a connection for the request that it had.
+const IDLE_FOR: Duration = Duration::from_secs(5);
 
 /// How long the handlers may take to be there.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -35,7 +39,9 @@ pub fn run(bench: &Bench<'_>, _: &[String]) -> Result<String> {
     rows.push(Row::of(&format!("after {number} requests over all of them"), &server)?);
     match Idle::open(bench, &server) {
         Ok(idle) => {
-            rows.push(Row::of(&format!("with {IDLE} idle connections"), &server)?);
+            rows.push(Row::of(&format!("with {IDLE} connections, just opened"), &server)?);
+            thread::sleep(IDLE_FOR);
+            rows.push(Row::of("the same, idle", &server)?);
             drop(idle);
             rows.push(Row::of("when they are closed", &server)?);
         }
