@@ -114,7 +114,7 @@ fn templates(criterion: &mut Criterion) {
         };
         assert!(same(&template).starts_with(r#"{""#), "{}", same(&template));
         assert_eq!(same(&template), same(&mock), "{group}");
-        let mut group = criterion.benchmark_group(group);
+        let mut group = criterion.benchmark_group(format!("request, {group}"));
         for (name, path) in [("templates", &template), ("baseline: a plain mock", &mock)] {
             group.bench_function(name, |bencher| {
                 bencher.iter(|| answer(&runtime, &gateway, path));

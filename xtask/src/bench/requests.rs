@@ -14,7 +14,7 @@ use crate::bench::peers::{Guest, Peer, Peers};
 use crate::bench::project::Project;
 use crate::bench::stats::{Spread, percentile, ratios, table};
 use crate::bench::{Bench, matches};
-use crate::step::{report, run as run_command, step};
+use crate::step::{report, step};
 
 /// How often everything is measured.
 const ROUNDS: usize = 5;
@@ -75,14 +75,24 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
     let peers: Vec<(Peer, Guest)> = cases.iter().map(|case| (case.peer, case.guest)).collect();
     let peers = Peers::set_up(bench, &peers)?;
     cases.retain(|case| peers.has(case.peer, case.guest));
-    for (guest, name) in [(Guest::Rust, "web"), (Guest::JavaScript, "js"), (Guest::Python, "py")] {
+    let mut paths = vec!["/hello"];
+    for (guest, name, path) in [
+        (Guest::Rust, "web", "/web/count"),
+        (Guest::JavaScript, "js", "/js"),
+        (Guest::Python, "py", "/py"),
+    ] {
         if let Some(file) = peers.guest(guest) {
             fs::copy(file, project.handler(name))?;
+            paths.push(path);
         }
     }
-    // It compiles everything, so that nothing is compiled beside a measurement.
+    // So that nothing is compiled beside a measurement.
     step("code", || {
-        run_command(Command::new(bench.host.binary()).arg("check").current_dir(&project.folder))
+        let server = bench.mayfly(&project.folder)?;
+        paths.iter().try_for_each(|path| {
+            client::until(server.address, &Request::get(path), PATIENCE, |status, _| status == 200)
+                .map(drop)
+        })
     })?;
     let measured = step("rounds", || rounds(bench, &cases, &peers, &project.folder))?;
     let mut text = rates(&measured);
