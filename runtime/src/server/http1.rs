@@ -32,8 +32,8 @@ use tokio::{
 use super::{fault::Breakage, transport::Transport};
 use crate::integration::AnswerBody;
 
-/// How often it is looked whether a connection is idle: one that is at two
-/// looks, with no request between them, is parked.
+/// How often it is looked whether a connection is idle: one that had no request
+/// since the look before, and waits for one, is parked.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Bounds of a connection.
