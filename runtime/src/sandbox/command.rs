@@ -11,7 +11,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::{
     Function, Invocation, InvokeError,
-    component::Guest,
+    component::{Compiled, Guest},
     host::{State, Stdio},
     http::REQUEST_CONTEXT,
     invoke::{failure, new_store},
@@ -26,7 +26,7 @@ impl Function {
     /// Runs a command to its end.
     pub(super) async fn command(
         &self,
-        guest: &Guest,
+        compiled: &Compiled,
         invocation: Invocation,
         state: State,
     ) -> Result<String, InvokeError> {
@@ -37,8 +37,9 @@ impl Function {
             input: Bytes::from(invocation.event),
             output: output.clone(),
         };
-        let mut store = new_store(guest.engine(), state.with_stdio(stdio, variables));
-        let ended = run(guest, &mut store).await;
+        let mut store = new_store(compiled.guest.engine(), state.with_stdio(stdio, variables));
+        let ended = run(&compiled.guest, &mut store).await;
+        compiled.ended();
         let status = ended.or_else(|error| match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(status)) => Ok(*status),
             None => Err(failure(&mut store, &error, self.config.memory_mb)),

@@ -21,6 +21,8 @@ pub(super) struct Compiled {
     pub guest: Guest,
     /// How many of the pools' places a sandbox of it takes.
     pub places: u32,
+    #[cfg(target_os = "linux")]
+    resident: Option<super::resident::Resident>,
 }
 
 /// What a guest is called by. What exports several of these is the first of
@@ -55,6 +57,14 @@ impl Compiled {
     /// Whether it takes HTTP requests as they come, not events.
     pub fn speaks_http(&self) -> bool {
         matches!(self.guest, Guest::HttpP2(_) | Guest::HttpP3(_))
+    }
+
+    /// Called when a guest has ended, before its memory is cleared.
+    pub fn ended(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(resident) = &self.resident {
+            resident.look();
+        }
     }
 }
 
@@ -152,7 +162,12 @@ fn link(hosts: &Hosts, host: &Host, component: &Component) -> Result<Compiled, L
         .instantiate_pre(component)
         .map_err(|error| LoadError::Import(unserved(&host.engine, component, &error)))?;
     let guest = guest(host, component, instance)?;
-    Ok(Compiled { guest, places: engine::places(component, &hosts.pools) })
+    Ok(Compiled {
+        guest,
+        places: engine::places(component, &hosts.pools),
+        #[cfg(target_os = "linux")]
+        resident: super::resident::Resident::new(component),
+    })
 }
 
 /// An engine with what its guests may import, and its cache of compiled code.

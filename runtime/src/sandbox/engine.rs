@@ -9,10 +9,14 @@ use crate::config::Pools;
 
 const MIB: usize = 1024 * 1024;
 
-/// Linear memory that stays mapped between two guests of a slot and is only
-/// cleared: most guests never need more, so their reset asks the kernel
-/// nothing. In bytes.
-const MEMORY_RESIDENT_BYTES: usize = 256 * 1024;
+/// Linear memory that stays mapped between two guests of a slot, as far as the
+/// one before wrote to it, and is only cleared: few guests need more, so their
+/// reset asks the kernel nothing. In bytes.
+pub const MEMORY_RESIDENT_BYTES: usize = 8 * MIB;
+
+/// The same where the kernel cannot tell what was written to, so that all of it
+/// has to be cleared.
+const UNKNOWN_RESIDENT_BYTES: usize = 256 * 1024;
 
 /// The same for tables, in bytes.
 const TABLE_RESIDENT_BYTES: usize = 64 * 1024;
@@ -65,6 +69,11 @@ pub fn places(component: &Component, pools: &Pools) -> u32 {
     needs.num_memories.max(tables).max(1).min(pools.concurrency_max)
 }
 
+/// Whether the kernel can tell which pages a guest wrote to.
+pub fn knows_written_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
+}
+
 /// The engine of invocations, whose sandboxes come from pools.
 pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> {
     let memory_bytes = pools.memory_mb_max as usize * MIB;
@@ -86,7 +95,10 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         .max_component_instance_size(4 * MIB)
         .max_memory_size(memory_bytes)
         .table_elements(TABLE_ELEMENTS)
-        .linear_memory_keep_resident(MEMORY_RESIDENT_BYTES)
+        .linear_memory_keep_resident(match knows_written_pages() {
+            true => MEMORY_RESIDENT_BYTES,
+            false => UNKNOWN_RESIDENT_BYTES,
+        })
         .table_keep_resident(TABLE_RESIDENT_BYTES)
         .max_unused_warm_slots(WARM_SLOTS)
         // Resetting only the pages that a guest wrote to, where the kernel

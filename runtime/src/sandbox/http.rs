@@ -283,6 +283,7 @@ impl Run {
         // Told before the store is dropped, and with it the other end of a
         // body: that end would look like the end of the body.
         let _ = ended.send(outcome);
+        compiled.ended();
         drop(store);
         // It tells what was taken once all lines of the guest are written, and
         // nobody can find fault with its answer any more.

@@ -13,7 +13,7 @@ use super::{
     Function,
     account::Running,
     bindings::{Context, FunctionPre},
-    component::Guest,
+    component::{Compiled, Guest},
     host::{CONCURRENT_MAX, State},
     meter::{Meter, Metered},
 };
@@ -244,7 +244,7 @@ impl Function {
         let log = self.log(&invocation.context);
         let metered = Metered::start(self, &invocation.context, log.clone(), running);
         let meter = Arc::clone(metered.meter());
-        let run = meter.measure(self.run(&compiled.guest, invocation, log, Arc::clone(&meter)));
+        let run = meter.measure(self.run(compiled, invocation, log, Arc::clone(&meter)));
         let outcome = tokio::time::timeout(self.config.timeout, run).await;
         let outcome = outcome
             .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
@@ -293,20 +293,21 @@ impl Function {
 
     async fn run(
         &self,
-        guest: &Guest,
+        compiled: &Compiled,
         invocation: Invocation,
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Result<String, InvokeError> {
         let state = self.state(log, meter, &invocation.context);
-        match guest {
-            Guest::Function(pre) => self.call(pre, invocation, state).await,
-            _ => self.command(guest, invocation, state).await,
+        match &compiled.guest {
+            Guest::Function(pre) => self.call(compiled, pre, invocation, state).await,
+            _ => self.command(compiled, invocation, state).await,
         }
     }
 
     async fn call(
         &self,
+        compiled: &Compiled,
         pre: &FunctionPre<State>,
         invocation: Invocation,
         state: State,
@@ -318,6 +319,7 @@ impl Function {
             instance.call_handle(&mut store, &invocation.event, &context).await
         }
         .await;
+        compiled.ended();
         match result {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(error)) => Err(InvokeError::Function(FunctionError {

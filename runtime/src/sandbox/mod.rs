@@ -21,6 +21,8 @@ mod invoke;
 mod meter;
 mod outgoing;
 mod proxy_event;
+#[cfg(target_os = "linux")]
+mod resident;
 mod stdio;
 mod storage;
 
