@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_out_at_the_end() {
         let written = BTreeSet::from([1, 2, 5, 20, 22, 90]);
-        assert_eq!(cover(&written, 2, 20), [1..6, 20..21]);
+        assert_eq!(cover(&written, 2, 20), [1..6, 20..23]);
         assert_eq!(cover(&written, 2, 1), []);
         assert_eq!(cover(&BTreeSet::new(), 2, 100), []);
     }

@@ -20,6 +20,54 @@ fn nothing_is_kept_between_two_invocations() {
     }
 }
 
+/// A command with 5 MiB of memory, which reads and then writes to a page of each
+/// 32 KiB, and traps where it finds what another has written.
+fn scattering_command() -> Vec<u8> {
+    let data = "x".repeat(2 << 20);
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 80)
+            (data (i32.const 100) "Content-Type: text/plain\n\nfresh")
+            (data (i32.const 65536) "{data}")
+            (func $take (param $at i32) (param $expected i32)
+                (if (i32.ne (i32.load8_u (local.get $at)) (local.get $expected)) (then unreachable))
+                (i32.store8 (local.get $at) (i32.const 121)))
+            (func (export "_start") (local $at i32)
+                (local.set $at (i32.const 65536))
+                (loop $again
+                    (call $take (local.get $at) (i32.const 120))
+                    (local.set $at (i32.add (local.get $at) (i32.const 32768)))
+                    (br_if $again (i32.lt_u (local.get $at) (i32.const 2162688))))
+                (call $take (i32.const 4000000) (i32.const 0))
+                (i32.store (i32.const 0) (i32.const 100))
+                (i32.store (i32.const 4) (i32.const 31))
+                (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+    );
+    wat::parse_str(text).expect("a module")
+}
+
+/// Pages that the process had to be given so far.
+fn page_faults(gateway: &Gateway) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    fields.split(' ').nth(7).expect("minflt").parse().expect("a number")
+}
+
+#[test]
+fn what_large_guests_write_to_stays_resident_and_is_cleared() {
+    const REQUESTS: u64 = 50;
+    let project = Project::new();
+    std::fs::write(project.handler_path("scatter"), scattering_command()).unwrap();
+    let gateway = project.serve();
+    gateway.wait("guest that causes few page faults", || {
+        let before = page_faults(&gateway);
+        (0..REQUESTS).for_each(|_| assert_eq!(gateway.get("/scatter").text(), "fresh"));
+        // Of the 65 that each writes to, 32 are always kept.
+        page_faults(&gateway) - before < REQUESTS * 10
+    });
+}
+
 #[test]
 fn a_guest_that_misbehaves_ends_alone() {
     for kind in ["http", "rest"] {
