@@ -21,7 +21,6 @@ impl Request {
     pub fn new(method: &str, path: &str) -> Self {
         let (path, raw_query) = path.split_once('?').unwrap_or((path, ""));
         let context = Context {
-            stage: "$default".into(),
             request_id: "test-request".into(),
             source_ip: "127.0.0.1".into(),
             ..Context::default()
@@ -182,7 +181,7 @@ impl Request {
     /// ```
     #[must_use]
     pub fn with_authorizer(mut self, authorizer: Value) -> Self {
-        self.context = Context { authorizer, ..self.context().clone() }.into();
+        self.authorizer = authorizer.into();
         self
     }
 

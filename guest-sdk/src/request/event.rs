@@ -5,166 +5,147 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+use std::fmt::Display;
 use std::sync::OnceLock;
 
+use super::scan::{Malformed, Scanner, string};
 use super::text::{Pairs, Text, own};
 use super::{Body, Request, path, query};
 use crate::{Error, PayloadFormat, Value};
 
-/// What is missing or null is empty, and what is unknown is left alone: hand
-/// written test events are seldom complete.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+/// Members of an event, each as the text of its value. What is missing is null,
+/// and what is unknown is left alone: hand written test events are seldom
+/// complete.
+#[derive(Default)]
 struct ProxyEvent<'e> {
-    #[serde(borrow)]
-    version: Option<Part<'e>>,
-    #[serde(borrow)]
-    http_method: Option<Part<'e>>,
-    #[serde(borrow)]
-    path: Option<Part<'e>>,
-    #[serde(borrow)]
-    resource: Option<Part<'e>>,
-    #[serde(borrow)]
-    headers: Option<&'e RawValue>,
-    #[serde(borrow)]
-    multi_value_headers: Option<&'e RawValue>,
-    #[serde(borrow)]
-    query_string_parameters: Option<&'e RawValue>,
-    #[serde(borrow)]
-    multi_value_query_string_parameters: Option<&'e RawValue>,
-    #[serde(borrow)]
-    path_parameters: Option<&'e RawValue>,
-    #[serde(borrow)]
-    stage_variables: Option<&'e RawValue>,
-    #[serde(borrow)]
-    raw_path: Option<Part<'e>>,
-    #[serde(borrow)]
-    raw_query_string: Option<Part<'e>>,
-    #[serde(borrow)]
-    route_key: Option<Part<'e>>,
-    #[serde(borrow)]
-    cookies: Option<&'e RawValue>,
-    #[serde(borrow)]
-    body: Option<Part<'e>>,
-    is_base64_encoded: Option<bool>,
-    #[serde(borrow)]
-    request_context: Option<&'e RawValue>,
+    version: Member<'e>,
+    http_method: Member<'e>,
+    path: Member<'e>,
+    resource: Member<'e>,
+    headers: Member<'e>,
+    multi_value_headers: Member<'e>,
+    query_string_parameters: Member<'e>,
+    multi_value_query_string_parameters: Member<'e>,
+    path_parameters: Member<'e>,
+    stage_variables: Member<'e>,
+    raw_path: Member<'e>,
+    raw_query_string: Member<'e>,
+    route_key: Member<'e>,
+    cookies: Member<'e>,
+    body: Member<'e>,
+    is_base64_encoded: Member<'e>,
+    request_context: Member<'e>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct RequestContext<'e> {
-    #[serde(borrow)]
-    stage: Option<Part<'e>>,
-    #[serde(borrow)]
-    request_id: Option<Part<'e>>,
-    #[serde(borrow)]
-    path: Option<Part<'e>>,
-    #[serde(borrow)]
-    http: Option<Http<'e>>,
-    #[serde(borrow)]
-    identity: Option<Identity<'e>>,
-    authorizer: Value,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Http<'e> {
-    #[serde(borrow)]
-    method: Option<Part<'e>>,
-    #[serde(borrow)]
-    path: Option<Part<'e>>,
-    #[serde(borrow)]
-    source_ip: Option<Part<'e>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Identity<'e> {
-    #[serde(borrow)]
-    source_ip: Option<Part<'e>>,
-}
-
-/// A string of the event: a part of its text where nothing is escaped.
-#[derive(Deserialize)]
-struct Part<'e>(#[serde(borrow)] Cow<'e, str>);
-
-/// A JSON object's members in their order; null is an empty object.
-struct Entries<'e, V>(Vec<(Part<'e>, V)>);
-
-impl<V> Default for Entries<'_, V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de: 'e, 'e, V: Deserialize<'de>> Deserialize<'de> for Entries<'e, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
-            type Value = Entries<'de, V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object or null")
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Entries::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
+impl<'e> ProxyEvent<'e> {
+    fn of(text: &'e str) -> Result<Self, Malformed> {
+        let (mut event, mut members) = (Self::default(), Scanner::members(text)?);
+        while let Some((name, value)) = members.member()? {
+            let member = match &*name {
+                "version" => &mut event.version,
+                "httpMethod" => &mut event.http_method,
+                "path" => &mut event.path,
+                "resource" => &mut event.resource,
+                "headers" => &mut event.headers,
+                "multiValueHeaders" => &mut event.multi_value_headers,
+                "queryStringParameters" => &mut event.query_string_parameters,
+                "multiValueQueryStringParameters" => &mut event.multi_value_query_string_parameters,
+                "pathParameters" => &mut event.path_parameters,
+                "stageVariables" => &mut event.stage_variables,
+                "rawPath" => &mut event.raw_path,
+                "rawQueryString" => &mut event.raw_query_string,
+                "routeKey" => &mut event.route_key,
+                "cookies" => &mut event.cookies,
+                "body" => &mut event.body,
+                "isBase64Encoded" => &mut event.is_base64_encoded,
+                "requestContext" => &mut event.request_context,
+                _ => continue,
+            };
+            *member = Member(value);
         }
-
-        deserializer.deserialize_any(Members(PhantomData))
+        Ok(event)
     }
 }
 
-type Single<'e> = Entries<'e, Option<Part<'e>>>;
-type Multiple<'e> = Entries<'e, Option<Vec<Part<'e>>>>;
+/// The text of a member's value.
+#[derive(Clone, Copy)]
+struct Member<'e>(&'e str);
 
-impl<'e> Single<'e> {
-    fn into_parts(self) -> impl Iterator<Item = (Part<'e>, Part<'e>)> {
-        self.0.into_iter().filter_map(|(name, value)| Some((name, value?)))
-    }
-
-    fn keep(self, event: &str) -> Pairs {
-        self.into_parts().map(|pair| kept(pair, event)).collect()
+impl Default for Member<'_> {
+    fn default() -> Self {
+        Self("null")
     }
 }
 
-fn kept((Part(name), Part(value)): (Part<'_>, Part<'_>), event: &str) -> (Text, Text) {
+impl<'e> Member<'e> {
+    fn string(self, name: &str) -> Result<Option<Cow<'e, str>>, Error> {
+        string(self.0).map_err(|error| unreadable(name, &error))
+    }
+
+    fn boolean(self, name: &str) -> Result<bool, Error> {
+        match self.0 {
+            "true" => Ok(true),
+            "false" | "null" => Ok(false),
+            _ => Err(unreadable(name, &Malformed::Type("true or false"))),
+        }
+    }
+
+    /// Where it stands in the event.
+    fn keep(self, event: &str) -> Text {
+        Text::keep(self.0.into(), event)
+    }
+}
+
+fn unreadable(name: &str, error: &Malformed) -> Error {
+    Error::msg(format!("{name} of the event cannot be read: {error}"))
+}
+
+/// Names and values in order.
+type Single<'e> = Vec<(Cow<'e, str>, Cow<'e, str>)>;
+type Multiple<'e> = Vec<(Cow<'e, str>, Vec<Cow<'e, str>>)>;
+
+/// An object's strings; what is null is left out.
+fn single(text: &str) -> Result<Single<'_>, Malformed> {
+    let (mut pairs, mut members) = (Vec::new(), Scanner::members(text)?);
+    while let Some((name, value)) = members.member()? {
+        pairs.extend(string(value)?.map(|value| (name, value)));
+    }
+    Ok(pairs)
+}
+
+/// An object's lists of strings.
+fn multiple(text: &str) -> Result<Multiple<'_>, Malformed> {
+    let (mut lists, mut members) = (Vec::new(), Scanner::members(text)?);
+    while let Some((name, value)) = members.member()? {
+        lists.push((name, strings(value)?));
+    }
+    Ok(lists)
+}
+
+/// A list of strings.
+fn strings(text: &str) -> Result<Vec<Cow<'_, str>>, Malformed> {
+    let (mut strings, mut elements) = (Vec::new(), Scanner::elements(text)?);
+    while let Some(value) = elements.element()? {
+        strings.push(string(value)?.ok_or(Malformed::Type("a string"))?);
+    }
+    Ok(strings)
+}
+
+fn kept((name, value): (Cow<'_, str>, Cow<'_, str>), event: &str) -> (Text, Text) {
     (Text::keep(name, event), Text::keep(value, event))
 }
 
 /// The pairs of the multi-value object, and those of the plain one that it
 /// does not name.
 fn merge(multi: Multiple<'_>, single: Single<'_>, event: &str) -> Pairs {
-    let single = single.into_parts();
-    let single = single.filter(|(name, _)| {
-        multi
-            .0
-            .iter()
-            .all(|(other, values)| other.0 != name.0 || values.as_ref().is_none_or(Vec::is_empty))
-    });
-    let single: Vec<_> = single.map(|pair| kept(pair, event)).collect();
-    let mut pairs = Pairs::with_capacity(multi.0.len() + single.len());
-    for (Part(name), values) in multi.0 {
-        for value in values.unwrap_or_default() {
-            pairs.push(kept((Part(name.clone()), value), event));
-        }
+    let is_new =
+        |name: &str| !multi.iter().any(|(other, values)| other == name && !values.is_empty());
+    let single: Vec<_> =
+        single.into_iter().filter(|(name, _)| is_new(name)).map(|pair| kept(pair, event)).collect();
+    let mut pairs = Pairs::with_capacity(multi.len() + single.len());
+    for (name, values) in multi {
+        pairs.extend(values.into_iter().map(|value| kept((name.clone(), value), event)));
     }
     pairs.extend(single);
     pairs
@@ -188,78 +169,114 @@ pub struct Outline {
 }
 
 /// What is read of `requestContext`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Context {
     pub stage: Text,
     pub request_id: Text,
     pub source_ip: Text,
-    pub authorizer: Value,
+    /// The text of its value.
+    pub authorizer: Text,
     pub path: Option<Text>,
     pub http_path: Option<Text>,
 }
 
-impl Context {
-    fn of(context: RequestContext<'_>, event: &str) -> Self {
-        let keep = |part: Option<Part<'_>>| part.map(|Part(text)| Text::keep(text, event));
-        let http = context.http.unwrap_or_default();
-        let source_ip = context.identity.and_then(|identity| identity.source_ip);
+impl Default for Context {
+    fn default() -> Self {
         Self {
-            stage: keep(context.stage).unwrap_or_else(|| "$default".into()),
-            request_id: keep(context.request_id).unwrap_or_default(),
-            source_ip: keep(source_ip.or(http.source_ip)).unwrap_or_default(),
-            authorizer: context.authorizer,
-            path: keep(context.path),
-            http_path: keep(http.path),
+            stage: "$default".into(),
+            request_id: Text::default(),
+            source_ip: Text::default(),
+            authorizer: Text::default(),
+            path: None,
+            http_path: None,
         }
+    }
+}
+
+impl Context {
+    /// And the method that it names.
+    fn of<'e>(text: &'e str, event: &str) -> Result<(Self, Option<Cow<'e, str>>), Malformed> {
+        let keep = |value: &'e str| Ok(string(value)?.map(|text| Text::keep(text, event)));
+        let mut context = Self::default();
+        let (mut method, mut identity_ip, mut http_ip) = (None, None, None);
+        let mut members = Scanner::members(text)?;
+        while let Some((name, value)) = members.member()? {
+            match &*name {
+                "stage" => context.stage = keep(value)?.unwrap_or(context.stage),
+                "requestId" => context.request_id = keep(value)?.unwrap_or_default(),
+                "path" => context.path = keep(value)?,
+                "authorizer" => context.authorizer = Text::keep(value.into(), event),
+                "identity" => {
+                    let mut identity = Scanner::members(value)?;
+                    while let Some((name, value)) = identity.member()? {
+                        if name == "sourceIp" {
+                            identity_ip = keep(value)?;
+                        }
+                    }
+                }
+                "http" => {
+                    let mut http = Scanner::members(value)?;
+                    while let Some((name, value)) = http.member()? {
+                        match &*name {
+                            "method" => method = string(value)?,
+                            "path" => context.http_path = keep(value)?,
+                            "sourceIp" => http_ip = keep(value)?,
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        context.source_ip = identity_ip.or(http_ip).unwrap_or_default();
+        Ok((context, method))
     }
 }
 
 /// Reads what makes an event a request.
 pub fn read(raw_event: String) -> Result<Request, Error> {
     let whole = raw_event.as_str();
-    let keep = |part: Option<Part<'_>>| part.map(|Part(text)| Text::keep(text, whole));
-    let raw = |value: Option<&RawValue>| {
-        value.map_or_else(Text::default, |value| Text::keep(value.get().into(), whole))
-    };
-    let event: ProxyEvent<'_> = serde_json::from_str(whole)?;
-    let is_v2 = event.version.as_ref().is_some_and(|Part(version)| version == "2.0");
+    let keep = |part: Option<Cow<'_, str>>| part.map(|text| Text::keep(text, whole));
+    let event = ProxyEvent::of(whole)
+        .map_err(|error| Error::msg(format!("the event cannot be read: {error}")))?;
+    let version = event.version.string("version")?;
+    let is_v2 = version.as_deref() == Some("2.0");
     let mut context = None;
-    let (format, method) = match event.http_method {
+    let (format, method) = match event.http_method.string("httpMethod")? {
         Some(method) if !is_v2 => (PayloadFormat::V1, Some(method)),
         own => {
-            let text = event.request_context.map_or("{}", RawValue::get);
-            let mut read: RequestContext<'_> = serde_json::from_str(text)?;
-            let method = read.http.as_mut().and_then(|http| http.method.take());
-            context = Some(Context::of(read, whole));
+            let (read, method) = Context::of(event.request_context.0, whole)
+                .map_err(|error| unreadable("requestContext", &error))?;
+            context = Some(read);
             // Handwritten events forget the version.
-            let is_v2 = is_v2 || (event.version.is_none() && method.is_some());
+            let is_v2 = is_v2 || (version.is_none() && method.is_some());
             (if is_v2 { PayloadFormat::V2 } else { PayloadFormat::V1 }, method.or(own))
         }
     };
     let method = keep(method).ok_or_else(|| {
         Error::msg("the event is no API Gateway proxy event: it names no HTTP method; take it as an `Event<T>`")
     })?;
-    let Part(body) = event.body.unwrap_or_default();
-    let body = match event.is_base64_encoded {
-        Some(true) => Body::Bytes(STANDARD.decode(&*body)?),
-        _ => Body::Text(Text::keep(body, whole)),
+    let body = event.body.string("body")?.unwrap_or_default();
+    let body = match event.is_base64_encoded.boolean("isBase64Encoded")? {
+        true => Body::Bytes(STANDARD.decode(&*body)?),
+        false => Body::Text(Text::keep(body, whole)),
     };
     let outline = Outline {
         path: keep(match format {
-            PayloadFormat::V1 => event.path,
-            PayloadFormat::V2 => event.raw_path,
+            PayloadFormat::V1 => event.path.string("path")?,
+            PayloadFormat::V2 => event.raw_path.string("rawPath")?,
         }),
-        resource: keep(event.resource).unwrap_or_default(),
-        headers: raw(event.headers),
-        multi_value_headers: raw(event.multi_value_headers),
-        query_string_parameters: raw(event.query_string_parameters),
-        multi_value_query_string_parameters: raw(event.multi_value_query_string_parameters),
-        path_parameters: raw(event.path_parameters),
-        stage_variables: raw(event.stage_variables),
-        raw_query_string: keep(event.raw_query_string),
-        route_key: keep(event.route_key).unwrap_or_default(),
-        cookies: raw(event.cookies),
-        request_context: raw(event.request_context),
+        resource: keep(event.resource.string("resource")?).unwrap_or_default(),
+        headers: event.headers.keep(whole),
+        multi_value_headers: event.multi_value_headers.keep(whole),
+        query_string_parameters: event.query_string_parameters.keep(whole),
+        multi_value_query_string_parameters: event.multi_value_query_string_parameters.keep(whole),
+        path_parameters: event.path_parameters.keep(whole),
+        stage_variables: event.stage_variables.keep(whole),
+        raw_query_string: keep(event.raw_query_string.string("rawQueryString")?),
+        route_key: keep(event.route_key.string("routeKey")?).unwrap_or_default(),
+        cookies: event.cookies.keep(whole),
+        request_context: event.request_context.keep(whole),
     };
     let mut request = Request::unread(format, method, body, outline, raw_event);
     request.context = context.map(OnceLock::from).unwrap_or_default();
@@ -268,24 +285,34 @@ pub fn read(raw_event: String) -> Result<Request, Error> {
 
 /// What is read of the event when somebody asks for it.
 impl Request {
-    /// A member that stands at `text`. What cannot be read is said to the log
-    /// and taken for empty.
-    fn member<'r, T: Deserialize<'r> + Default>(&'r self, text: &'r Text, name: &str) -> T {
-        match text.get(&self.raw_event) {
-            "" => T::default(),
-            text => serde_json::from_str(text).unwrap_or_else(|error| {
-                crate::error!("{name} of the event cannot be read: {error}");
-                T::default()
-            }),
-        }
+    /// What stands at `text`. What cannot be read is said to the log and taken for
+    /// empty.
+    fn member<'r, T: Default, E: Display>(
+        &'r self,
+        text: &'r Text,
+        name: &str,
+        read: impl FnOnce(&'r str) -> Result<T, E>,
+    ) -> T {
+        read(text.get(&self.raw_event)).unwrap_or_else(|error| {
+            crate::error!("{name} of the event cannot be read: {error}");
+            T::default()
+        })
     }
 
     pub(super) fn context(&self) -> &Context {
         self.context.get_or_init(|| {
-            Context::of(
-                self.member(&self.outline.request_context, "requestContext"),
-                &self.raw_event,
-            )
+            let read = |text| Context::of(text, &self.raw_event).map(|(context, _)| context);
+            self.member(&self.outline.request_context, "requestContext", read)
+        })
+    }
+
+    pub(super) fn authorizer_value(&self) -> &Value {
+        self.authorizer.get_or_init(|| {
+            let read = |text: &str| match text {
+                "" => Ok(Value::Null),
+                text => serde_json::from_str(text),
+            };
+            self.member(&self.context().authorizer, "requestContext.authorizer", read)
         })
     }
 
@@ -339,8 +366,13 @@ impl Request {
                     self.member(
                         &self.outline.multi_value_query_string_parameters,
                         "multiValueQueryStringParameters",
+                        multiple,
                     ),
-                    self.member(&self.outline.query_string_parameters, "queryStringParameters"),
+                    self.member(
+                        &self.outline.query_string_parameters,
+                        "queryStringParameters",
+                        single,
+                    ),
                     &self.raw_event,
                 ),
                 // The object joins a parameter's values with commas; the text
@@ -360,8 +392,8 @@ impl Request {
     pub(super) fn header_pairs(&self) -> &Pairs {
         self.headers.get_or_init(|| {
             merge(
-                self.member(&self.outline.multi_value_headers, "multiValueHeaders"),
-                self.member(&self.outline.headers, "headers"),
+                self.member(&self.outline.multi_value_headers, "multiValueHeaders", multiple),
+                self.member(&self.outline.headers, "headers", single),
                 &self.raw_event,
             )
         })
@@ -369,29 +401,24 @@ impl Request {
 
     pub(super) fn path_param_pairs(&self) -> &Pairs {
         self.path_params.get_or_init(|| {
-            let parameters: Single<'_> =
-                self.member(&self.outline.path_parameters, "pathParameters");
-            parameters.keep(&self.raw_event)
+            let parameters = self.member(&self.outline.path_parameters, "pathParameters", single);
+            parameters.into_iter().map(|pair| kept(pair, &self.raw_event)).collect()
         })
     }
 
     pub(super) fn stage_variable_pairs(&self) -> &Pairs {
         self.stage_variables.get_or_init(|| {
-            let variables: Single<'_> =
-                self.member(&self.outline.stage_variables, "stageVariables");
-            variables.keep(&self.raw_event)
+            let variables = self.member(&self.outline.stage_variables, "stageVariables", single);
+            variables.into_iter().map(|pair| kept(pair, &self.raw_event)).collect()
         })
     }
 
     pub(super) fn cookie_pairs(&self) -> &Pairs {
         self.cookies.get_or_init(|| {
             let event = self.raw_event.as_str();
-            if !self.outline.cookies.get(event).is_empty() {
-                let cookies: Vec<Part<'_>> = self.member(&self.outline.cookies, "cookies");
-                return cookies
-                    .iter()
-                    .filter_map(|Part(cookie)| split_cookie(cookie, event))
-                    .collect();
+            if !matches!(self.outline.cookies.get(event), "" | "null") {
+                let cookies = self.member(&self.outline.cookies, "cookies", strings);
+                return cookies.iter().filter_map(|cookie| split_cookie(cookie, event)).collect();
             }
             self.headers()
                 .filter(|(name, _)| name.eq_ignore_ascii_case("cookie"))
@@ -399,12 +426,6 @@ impl Request {
                 .filter_map(|cookie| split_cookie(cookie, event))
                 .collect()
         })
-    }
-}
-
-impl Default for Part<'_> {
-    fn default() -> Self {
-        Self(Cow::Borrowed(""))
     }
 }
 

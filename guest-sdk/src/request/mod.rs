@@ -4,6 +4,7 @@ mod build;
 mod event;
 mod path;
 mod query;
+mod scan;
 mod text;
 
 use std::fmt;
@@ -43,6 +44,7 @@ pub struct Request {
     outline: Outline,
     // What follows is read when somebody asks for it.
     context: OnceLock<Context>,
+    authorizer: OnceLock<Value>,
     path: OnceLock<Text>,
     route: OnceLock<Text>,
     raw_query: OnceLock<Text>,
@@ -88,6 +90,7 @@ impl Request {
             body,
             outline,
             context: OnceLock::new(),
+            authorizer: OnceLock::new(),
             path: OnceLock::new(),
             route: OnceLock::new(),
             raw_query: OnceLock::new(),
@@ -334,7 +337,7 @@ impl Request {
     /// assert_eq!(request.authorizer()["principalId"], "ada");
     /// ```
     pub fn authorizer(&self) -> &Value {
-        &self.context().authorizer
+        self.authorizer_value()
     }
 
     /// The event's JSON text as the host gave it, for what has no method here;
