@@ -7,7 +7,7 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -128,7 +128,7 @@ impl Function {
         B::Error: std::error::Error,
     {
         let compiled = self.code.compiled().await?;
-        let running = self.begin()?;
+        let running = self.begin().await?;
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();
         let HttpInvocation { request, context } = invocation;
@@ -267,14 +267,17 @@ impl Run {
         let Self { compiled, state, memory_mb, timeout, metered, slot } = self;
         let meter = Arc::clone(metered.meter());
         let mut store = new_store(compiled.guest.engine(), state);
-        let served = async {
-            match &compiled.guest {
-                Guest::HttpP2(pre) => serve_p2(pre, &mut store, request, head).await,
-                Guest::HttpP3(pre) => serve_p3(pre, &mut store, request, head).await,
-                _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
-            }
+        let served = {
+            let served = pin!(async {
+                match &compiled.guest {
+                    Guest::HttpP2(pre) => serve_p2(pre, &mut store, request, head).await,
+                    Guest::HttpP3(pre) => serve_p3(pre, &mut store, request, head).await,
+                    _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
+                }
+            });
+            tokio::time::timeout(timeout, meter.measure(served)).await
         };
-        let outcome = match tokio::time::timeout(timeout, meter.measure(served)).await {
+        let outcome = match served {
             Ok(Ok(())) => Ok(()),
             Ok(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
             Err(_) => Err(InvokeError::Timeout(timeout)),

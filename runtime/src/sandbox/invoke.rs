@@ -1,6 +1,7 @@
 //! One invocation: a fresh store and instance, a call, and nothing left.
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -239,13 +240,15 @@ impl Function {
         if compiled.speaks_http() {
             return self.handle_event(invocation).await;
         }
-        let running = self.begin()?;
+        let running = self.begin().await?;
         let _slot = self.pool.acquire_many(compiled.places).await;
         let log = self.log(&invocation.context);
         let metered = Metered::start(self, &invocation.context, log.clone(), running);
         let meter = Arc::clone(metered.meter());
-        let run = meter.measure(self.run(compiled, invocation, log, Arc::clone(&meter)));
-        let outcome = tokio::time::timeout(self.config.timeout, run).await;
+        // Pinned where it is made: it is kilobytes, which every layer around it
+        // would move.
+        let run = pin!(self.run(compiled, invocation, log, Arc::clone(&meter)));
+        let outcome = tokio::time::timeout(self.config.timeout, meter.measure(run)).await;
         let outcome = outcome
             .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
             .and_then(|output| self.bounded(output));
@@ -266,8 +269,10 @@ impl Function {
         Ok(output)
     }
 
-    /// One more of it, if that may be.
-    pub(super) fn begin(&self) -> Result<Running, InvokeError> {
+    /// One more of it, if that may be. Before it takes the thread, other threads
+    /// are given what else has come meanwhile.
+    pub(super) async fn begin(&self) -> Result<Running, InvokeError> {
+        tokio::task::yield_now().await;
         self.account.begin(self.config.reserved_concurrency).map_err(InvokeError::Throttled)
     }
 
