@@ -198,6 +198,10 @@ lto = true
 codegen-units = 1
 panic = "abort"
 strip = "debuginfo"
+
+# What each request goes through.
+[profile.release.package.mayfly-guest]
+opt-level = 3
 "#;
 
 const HANDLER: &str = r##"//! Greets whoever asks.
