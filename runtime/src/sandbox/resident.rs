@@ -14,7 +14,7 @@
 //! writable, so that it does not matter whose turn a slot is in meanwhile.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Mutex,
     time::{Duration, Instant},
@@ -44,15 +44,22 @@ const SPARE_BYTES: usize = 512 * 1024;
 /// more of them are covered.
 const SLOTS_BYTES_MAX: usize = 512 << 20;
 
-/// How much of a memory is looked at, from its image on, in bytes.
-const LOOK_BYTES_MAX: u64 = 256 << 20;
+/// Slots of a function that are looked at; wasmtime takes the same ones again.
+const SLOTS_MAX: usize = 64;
 
-/// Time from one look to the next, while there is something new to see.
+/// How much of a memory is looked at, from its image on, in bytes.
+const LOOK_BYTES_MAX: u64 = 32 << 20;
+
+/// Time from one look to the next, of all functions together, and of one while
+/// there is something new to see. A look takes a few milliseconds.
 const SOON: Duration = Duration::from_millis(100);
 
-/// The same when there has been nothing new for long. It is doubled from look to
-/// look.
+/// The same for one when there has been nothing new for long. It is doubled from
+/// look to look.
 const LATE: Duration = Duration::from_secs(10);
+
+/// When there may be the next look, of whichever function.
+static NEXT: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// What is known of one component's memory.
 pub struct Resident {
@@ -65,8 +72,16 @@ pub struct Resident {
 struct Seen {
     next: Instant,
     pause: Duration,
-    // From the image's first page on.
-    written: BTreeSet<u64>,
+    // By where its image lies in the file; from the image's first page on.
+    written: BTreeMap<u64, BTreeSet<u64>>,
+}
+
+/// A memory that has an image.
+struct Slot {
+    /// Where that lies in the file.
+    image: u64,
+    /// Where it is mapped, with the memory that follows it.
+    mapped: Range<u64>,
 }
 
 impl Resident {
@@ -77,10 +92,11 @@ impl Resident {
             return None;
         }
         let code = component.image_range();
+        let seen = Seen { next: Instant::now(), pause: SOON, written: BTreeMap::new() };
         Some(Self {
             code: code.start.addr() as u64..code.end.addr() as u64,
             engine: component.engine().clone(),
-            seen: Mutex::new(Seen { next: Instant::now(), pause: SOON, written: BTreeSet::new() }),
+            seen: Mutex::new(seen),
         })
     }
 
@@ -88,8 +104,12 @@ impl Resident {
     /// time.
     pub fn look(&self) {
         // Whoever is second has nothing to add.
-        let Ok(mut seen) = self.seen.try_lock() else { return };
-        if Instant::now() < seen.next {
+        let (Ok(mut seen), now) = (self.seen.try_lock(), Instant::now()) else { return };
+        if now < seen.next {
+            return;
+        }
+        let Ok(mut next) = NEXT.try_lock() else { return };
+        if next.is_some_and(|next| now < next) {
             return;
         }
         let is_new = self.look_at_slots(&mut seen.written).unwrap_or_else(|error| {
@@ -98,76 +118,88 @@ impl Resident {
         });
         seen.pause = if is_new { SOON } else { (seen.pause * 2).min(LATE) };
         seen.next = Instant::now() + seen.pause;
+        *next = Some(Instant::now() + SOON);
     }
 
     /// Whether there was anything new.
-    fn look_at_slots(&self, written: &mut BTreeSet<u64>) -> ProcResult<bool> {
+    fn look_at_slots(&self, written: &mut BTreeMap<u64, BTreeSet<u64>>) -> ProcResult<bool> {
         let page = procfs::page_size();
         let process = Process::myself()?;
-        let slots = images(&process.maps()?.0, &self.code);
+        let mut slots = slots(&process.maps()?.0, &self.code);
+        slots.truncate(SLOTS_MAX);
         let mut pagemap = process.pagemap()?;
-        let known = written.len();
         let mut theirs = Vec::with_capacity(slots.len());
+        let mut is_new = false;
         for slot in slots {
-            let own = private_pages(&mut pagemap, &slot, page)?;
-            written.extend(&own);
+            let own = private_pages(&mut pagemap, &slot.mapped, page)?;
+            let known = written.entry(slot.image).or_default();
+            for (at, _) in (0..).zip(&own).filter(|(_, is_private)| **is_private) {
+                is_new |= known.insert(at);
+            }
             theirs.push((slot, own));
         }
-        let mut is_new = written.len() > known;
 
         let bytes_max = engine::MEMORY_RESIDENT_BYTES - SPARE_BYTES;
-        let runs = cover(written, RUNS_MAX, bytes_max as u64 / page);
-        let bytes = runs.iter().map(|run| (run.end - run.start) * page).sum::<u64>();
+        let pages_max = bytes_max as u64 / page;
+        let covers: BTreeMap<u64, Vec<Range<u64>>> = written
+            .iter()
+            .map(|(image, written)| (*image, cover(written, RUNS_MAX, pages_max)))
+            .collect();
         let kept = self.engine.pooling_allocator_metrics();
         let kept = kept.map_or(0, |metrics| metrics.unused_memory_bytes_resident());
         let mut left = SLOTS_BYTES_MAX.saturating_sub(kept) as u64;
-        for (slot, own) in theirs {
-            let is_missing = |run: &&Range<u64>| (**run).clone().any(|page| !own.contains(&page));
-            for run in runs.iter().filter(is_missing).take_while(|_| left >= bytes) {
-                let end = (slot.start + run.end * page).min(slot.end);
-                populate(slot.start + run.start * page..end);
-                is_new = true;
+        for (Slot { image, mapped }, own) in theirs {
+            let runs = covers.get(&image).map_or(&[][..], Vec::as_slice);
+            let bytes = runs.iter().map(|run| (run.end - run.start) * page).sum::<u64>();
+            let Some(less) = left.checked_sub(bytes) else { break };
+            left = less;
+            for run in runs {
+                // A memory may be shorter than it was elsewhere.
+                let at = |page: u64| own.len().min(page as usize);
+                let pages = &own[at(run.start)..at(run.end)];
+                if pages.contains(&false) {
+                    let begin = mapped.start + run.start * page;
+                    is_new |= populate(begin..begin + pages.len() as u64 * page);
+                }
             }
-            left = left.saturating_sub(bytes);
         }
         Ok(is_new)
     }
 }
 
-/// Where the memory image that lies in the same file as code is mapped, each
-/// with the memory that follows it.
-fn images(maps: &[MemoryMap], code: &Range<u64>) -> Vec<Range<u64>> {
+/// The memories whose image lies in the same file as code.
+fn slots(maps: &[MemoryMap], code: &Range<u64>) -> Vec<Slot> {
     let file = maps.iter().find(|map| map.address.0 <= code.start && code.start < map.address.1);
     let Some(file) = file.filter(|file| file.inode != 0) else { return Vec::new() };
     let is_memory = |map: &MemoryMap| {
         map.perms == MMPermissions::READ | MMPermissions::WRITE | MMPermissions::PRIVATE
     };
-    let mut images = Vec::new();
+    let mut slots = Vec::new();
     for (at, map) in maps.iter().enumerate() {
         let is_of_file = map.inode == file.inode && map.dev == file.dev;
         if !is_of_file || !is_memory(map) || code.contains(&map.address.0) {
             continue;
         }
-        let follows = |next: &&MemoryMap| {
-            next.address.0 == map.address.1 && next.inode == 0 && is_memory(next)
-        };
-        let end = maps.get(at + 1).filter(follows).map_or(map.address.1, |next| next.address.1);
-        images.push(map.address.0..end.min(map.address.0 + LOOK_BYTES_MAX));
+        let (begin, end) = map.address;
+        let follows =
+            |next: &&MemoryMap| next.address.0 == end && next.inode == 0 && is_memory(next);
+        let end = maps.get(at + 1).filter(follows).map_or(end, |next| next.address.1);
+        let mapped = begin..end.min(begin + LOOK_BYTES_MAX);
+        slots.push(Slot { image: map.offset, mapped });
     }
-    images
+    slots
 }
 
-/// Which pages of a slot, from its first on, are its own and no file's.
-fn private_pages(pagemap: &mut PageMap, slot: &Range<u64>, page: u64) -> ProcResult<BTreeSet<u64>> {
-    let pages = (slot.start / page) as usize..(slot.end / page) as usize;
-    let is_private = |info: &PageInfo| match info {
+/// For each page of a memory, whether it is its own and no file's.
+fn private_pages(pagemap: &mut PageMap, mapped: &Range<u64>, page: u64) -> ProcResult<Vec<bool>> {
+    let pages = (mapped.start / page) as usize..(mapped.end / page) as usize;
+    let is_private = |info: PageInfo| match info {
         PageInfo::MemoryPage(flags) => {
             flags.contains(MemoryPageFlags::PRESENT) && !flags.contains(MemoryPageFlags::FILE)
         }
         PageInfo::SwapPage(_) => false,
     };
-    let infos = pagemap.get_range_info(pages)?;
-    Ok((0..).zip(&infos).filter(|(_, info)| is_private(info)).map(|(at, _)| at).collect())
+    Ok(pagemap.get_range_info(pages)?.into_iter().map(is_private).collect())
 }
 
 /// Runs of pages with all of `written` among them, or as many of the first as
@@ -210,14 +242,14 @@ fn joined(runs: &[Range<u64>], runs_max: usize) -> Vec<Range<u64>> {
     joined
 }
 
-/// Has the kernel make pages writable that may be. It cannot for what is not
-/// mapped any more, and does not before Linux 5.14; both leave it as it is.
+/// Has the kernel make pages writable that may be, and says whether it did. It
+/// cannot for what is not mapped any more, and does not before Linux 5.14.
 #[allow(unsafe_code, reason = "an address alone says what is meant")]
-fn populate(pages: Range<u64>) {
+fn populate(pages: Range<u64>) -> bool {
     let start = std::ptr::with_exposed_provenance_mut(pages.start as usize);
     let bytes = (pages.end - pages.start) as usize;
     // SAFETY: no content changes, whatever it is by now that is mapped there.
-    let _ = unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) };
+    unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) }.is_ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant as SystemInstant},
@@ -72,11 +72,11 @@ where
     let mut wire = Wire { stream, ahead: Bytes::new(), state: Arc::clone(&state) };
     let mut deadline = terms.deadline;
     loop {
-        let counted = service_fn(|request| {
-            state.requests.fetch_add(1, Ordering::Relaxed);
+        let noted = service_fn(|request| {
+            state.had_request.store(true, Ordering::Relaxed);
             service.call(request)
         });
-        let mut connection = Box::new(builder.serve_connection(TokioIo::new(wire), counted));
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(wire), noted));
         let driven = drive(&mut connection, &state, terms.head_timeout, &mut deadline, &mut stop);
         if let Some(result) = driven.await {
             if let Some(breakage) = result.as_ref().err().and_then(Breakage::of) {
@@ -123,7 +123,6 @@ where
 {
     let mut connection = Pin::new(connection);
     let mut stopping = false;
-    let mut requests = state.requests.load(Ordering::Relaxed);
     let period = LOOK.min(head_timeout);
     let mut looks = interval_at(Instant::now() + period, period);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -138,11 +137,9 @@ where
                 continue;
             }
         };
-        let latest = state.requests.load(Ordering::Relaxed);
-        if latest == requests && state.is_idle() {
+        if !state.had_request.swap(false, Ordering::Relaxed) && state.is_idle() {
             return None;
         }
-        requests = latest;
         *deadline = now + head_timeout;
     }
 }
@@ -150,8 +147,8 @@ where
 /// What is known of a connection from outside of hyper.
 #[derive(Default)]
 struct State {
-    /// How many it has had.
-    requests: AtomicU64,
+    /// Whether it had a request since the last look.
+    had_request: AtomicBool,
     /// Whether the exchange before is over and the next head is not all there.
     awaits_head: AtomicBool,
     /// Whether the client has yet to take something.
