@@ -149,18 +149,18 @@ impl Resident {
         let kept = kept.map_or(0, |metrics| metrics.unused_memory_bytes_resident());
         let mut left = SLOTS_BYTES_MAX.saturating_sub(kept) as u64;
         for (Slot { image, mapped }, own) in theirs {
-            let runs = covers.get(&image).map_or(&[][..], Vec::as_slice);
-            let bytes = runs.iter().map(|run| (run.end - run.start) * page).sum::<u64>();
-            let Some(less) = left.checked_sub(bytes) else { break };
-            left = less;
-            for run in runs {
+            for run in covers.get(&image).into_iter().flatten() {
                 // A memory may be shorter than it was elsewhere.
                 let at = |page: u64| own.len().min(page as usize);
                 let pages = &own[at(run.start)..at(run.end)];
-                if pages.contains(&false) {
-                    let begin = mapped.start + run.start * page;
-                    is_new |= populate(begin..begin + pages.len() as u64 * page);
+                let missing = pages.iter().filter(|is_private| !**is_private).count() as u64 * page;
+                if missing == 0 {
+                    continue;
                 }
+                let Some(less) = left.checked_sub(missing) else { return Ok(is_new) };
+                left = less;
+                let begin = mapped.start + run.start * page;
+                is_new |= populate(begin..begin + pages.len() as u64 * page);
             }
         }
         Ok(is_new)
