@@ -38,10 +38,8 @@ use crate::{
 pub struct State {
     limits: Limits,
     log: InvocationLog,
-    services: Arc<Services>,
-    grants: Arc<Grants>,
+    granted: Arc<Granted>,
     client_context: Option<String>,
-    config: Arc<FunctionConfig>,
     // Beside those that are granted.
     variables: Vec<(String, String)>,
     // Made when the guest first asks: most handlers never do.
@@ -53,6 +51,15 @@ pub struct State {
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
+}
+
+/// What every invocation of a function is granted.
+pub struct Granted {
+    pub config: Arc<FunctionConfig>,
+    pub grants: Grants,
+    pub services: Arc<Services>,
+    pub outbound: Option<Arc<Outbound>>,
+    pub storage: Option<Grant>,
 }
 
 /// What a command has in place of an event and an answer.
@@ -79,27 +86,23 @@ const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 
 impl State {
     pub fn new(
-        config: Arc<FunctionConfig>,
-        grants: Arc<Grants>,
-        services: Arc<Services>,
-        outbound: Option<Arc<Outbound>>,
-        storage: Option<Grant>,
+        granted: Arc<Granted>,
+        client_context: Option<String>,
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Self {
+        let memory_bytes_max = granted.config.memory_mb as usize * 1024 * 1024;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
-            limits: Limits::new(config.memory_mb as usize * 1024 * 1024, meter),
-            outgoing: Outgoing::new(outbound, log.clone()),
-            mount: Mount::new(storage, log.clone()),
+            limits: Limits::new(memory_bytes_max, meter),
+            outgoing: Outgoing::new(granted.outbound.clone(), log.clone()),
+            mount: Mount::new(granted.storage.clone(), log.clone()),
             log,
-            services,
-            grants,
-            client_context: None,
-            config,
+            granted,
+            client_context,
             variables: Vec::new(),
             wasi: None,
             seed: None,
@@ -114,24 +117,19 @@ impl State {
         !self.table.is_empty()
     }
 
-    /// The same with what the caller said beside the event.
-    pub fn with_client_context(self, client_context: Option<String>) -> Self {
-        Self { client_context, ..self }
-    }
-
     /// The same for a command, which sees these variables beside those that
     /// it is granted; what is granted wins.
     pub fn with_stdio(mut self, stdio: Stdio, variables: Vec<(String, String)>) -> Self {
-        let granted = &self.config.environment;
         self.variables = variables;
-        self.variables.retain(|(name, _)| !granted.contains_key(name));
+        let environment = &self.granted.config.environment;
+        self.variables.retain(|(name, _)| !environment.contains_key(name));
         self.stdio = Some(stdio);
         self
     }
 
     /// The longest answer that there may be, in bytes.
     pub fn response_bytes_max(&self) -> usize {
-        self.config.response_bytes_max
+        self.granted.config.response_bytes_max
     }
 
     pub fn limits(&mut self) -> &mut Limits {
@@ -197,7 +195,8 @@ impl services::Host for State {
         action: String,
         input: String,
     ) -> Result<String, services::ServiceError> {
-        self.services.call(&self.grants, &service, &action, input).await.map_err(|error| {
+        let Granted { services, grants, .. } = &*self.granted;
+        services.call(grants, &service, &action, input).await.map_err(|error| {
             services::ServiceError {
                 detail: error.body(),
                 code: error.code,
@@ -209,10 +208,10 @@ impl services::Host for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, table, log, config, variables, stdio, .. } = self;
+        let Self { wasi, table, log, granted, variables, stdio, .. } = self;
         let ctx = wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
-            for (name, value) in &config.environment {
+            for (name, value) in &granted.config.environment {
                 builder.env(name, value.reveal());
             }
             builder

@@ -27,13 +27,13 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 use super::{
     component::{LoadError, invalid, is_async, unserved},
     engine::{self, Concurrency},
-    host::{self, State},
+    host::{self, Granted, State},
     invoke::new_store,
     tick,
 };
 use crate::{
     config::{FunctionConfig, Pools},
-    services::Services,
+    services::{Grants, Services},
     telemetry::InvocationLog,
 };
 
@@ -144,11 +144,16 @@ impl<'c> Initialisation<'c> {
         let instance = linker
             .instantiate_pre(&component)
             .map_err(|error| LoadError::Import(unserved(&engine, &component, &error)))?;
-        let services = Arc::clone(services);
-        let config = Arc::new(FunctionConfig::of_lambda(pools.memory_mb_max));
+        let config = FunctionConfig::of_lambda(pools.memory_mb_max);
         let log = InvocationLog::new(FUNCTION, "load", config.log_bytes_max);
-        let grants = Arc::default();
-        let state = State::new(config, grants, services, None, None, log, Arc::default());
+        let granted = Granted {
+            config: Arc::new(config),
+            grants: Grants::default(),
+            services: Arc::clone(services),
+            outbound: None,
+            storage: None,
+        };
+        let state = State::new(Arc::new(granted), None, log, Arc::default());
         let store = new_store(&engine, state);
         tick(engine.weak());
         let memory_mb = pools.memory_mb_max;

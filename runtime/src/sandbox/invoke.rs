@@ -289,11 +289,7 @@ impl Function {
         meter: Arc<Meter>,
         context: &CallContext,
     ) -> State {
-        let (services, outbound) = (Arc::clone(&self.services), self.outbound.clone());
-        let (config, grants) = (Arc::clone(&self.config), Arc::clone(&self.grants));
-        let storage = self.storage.clone();
-        State::new(config, grants, services, outbound, storage, log, meter)
-            .with_client_context(context.client_context.clone())
+        State::new(Arc::clone(&self.granted), context.client_context.clone(), log, meter)
     }
 
     async fn run(

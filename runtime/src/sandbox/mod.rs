@@ -37,7 +37,7 @@ use wasmtime::component::Linker;
 
 use crate::{
     config::{FunctionConfig, Pools},
-    outbound::{self, Outbound},
+    outbound,
     services::{Grants, Services},
 };
 pub use account::{Account, Accounts, Usage};
@@ -47,6 +47,7 @@ pub use code::{Code, CodeFile};
 use compiler::Compiler;
 use component::{Host, LoadError};
 use engine::Concurrency;
+use host::Granted;
 pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, Output, REQUEST_CONTEXT};
 pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
 
@@ -104,12 +105,9 @@ pub struct Function {
     pub version: String,
     /// What it is granted and held to.
     pub config: Arc<FunctionConfig>,
-    grants: Arc<Grants>,
+    granted: Arc<Granted>,
     pool: Arc<Semaphore>,
     account: Arc<Account>,
-    services: Arc<Services>,
-    outbound: Option<Arc<Outbound>>,
-    storage: Option<storage::Grant>,
 }
 
 /// Why the sandbox could not be set up.
@@ -202,20 +200,25 @@ impl Sandbox {
         config: FunctionConfig,
     ) -> Function {
         debug_assert!(config.memory_mb <= self.memory_mb_max, "config checks this");
-        Function {
-            name: name.to_owned(),
+        let config = Arc::new(config);
+        let granted = Arc::new(Granted {
+            grants: Grants::of(&config),
+            services: Arc::clone(&self.services),
             outbound: self.outbound.outbound(&config.outbound),
             storage: config.ephemeral_storage_mb.map(|size_mb| {
                 let folder = Arc::clone(&self.temporary);
                 storage::Grant { folder, size_mb }
             }),
+            config: Arc::clone(&config),
+        });
+        Function {
+            name: name.to_owned(),
             code,
             version: version.to_owned(),
-            grants: Arc::new(Grants::of(&config)),
-            config: Arc::new(config),
+            config,
+            granted,
             pool: Arc::clone(&self.permits),
             account: self.accounts.get(name),
-            services: Arc::clone(&self.services),
         }
     }
 
