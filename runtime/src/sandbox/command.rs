@@ -14,7 +14,7 @@ use super::{
     component::{Compiled, Guest},
     host::{State, Stdio},
     http::REQUEST_CONTEXT,
-    invoke::{failure, new_store},
+    invoke::failure,
     proxy_event,
     stdio::Kept,
 };
@@ -28,7 +28,7 @@ impl Function {
         &self,
         compiled: &Compiled,
         invocation: Invocation,
-        state: State,
+        mut store: Store<State>,
     ) -> Result<String, InvokeError> {
         let output = Kept::new(self.config.response_bytes_max);
         let variables = variables(&invocation.event);
@@ -37,7 +37,7 @@ impl Function {
             input: Bytes::from(invocation.event),
             output: output.clone(),
         };
-        let mut store = new_store(compiled.guest.engine(), state.with_stdio(stdio, variables));
+        store.data_mut().set_stdio(stdio, variables);
         let ended = run(&compiled.guest, &mut store).await;
         compiled.ended();
         let status = ended.or_else(|error| match error.downcast_ref::<I32Exit>() {

@@ -117,14 +117,13 @@ impl State {
         !self.table.is_empty()
     }
 
-    /// The same for a command, which sees these variables beside those that
-    /// it is granted; what is granted wins.
-    pub fn with_stdio(mut self, stdio: Stdio, variables: Vec<(String, String)>) -> Self {
+    /// For a command, which sees these variables beside those that it is granted;
+    /// what is granted wins.
+    pub fn set_stdio(&mut self, stdio: Stdio, variables: Vec<(String, String)>) {
         self.variables = variables;
         let environment = &self.granted.config.environment;
         self.variables.retain(|(name, _)| !environment.contains_key(name));
         self.stdio = Some(stdio);
-        self
     }
 
     /// The longest answer that there may be, in bytes.

@@ -36,7 +36,6 @@ use super::{
     CallContext, Function, Invocation, InvokeError,
     component::{Compiled, Guest},
     host::State,
-    invoke::new_store,
     meter::Metered,
     proxy_event,
 };
@@ -143,7 +142,7 @@ impl Function {
         let (ended, mut outcome) = oneshot::channel();
         let run = Run {
             compiled: Arc::clone(compiled),
-            state: self.state(log, Arc::clone(metered.meter()), &context),
+            store: self.store(compiled, log, Arc::clone(metered.meter()), &context),
             memory_mb: self.config.memory_mb,
             timeout: self.config.timeout,
             metered: Arc::clone(&metered),
@@ -250,7 +249,7 @@ impl Function {
 /// One run of a guest.
 struct Run {
     compiled: Arc<Compiled>,
-    state: State,
+    store: Store<State>,
     memory_mb: u32,
     timeout: Duration,
     metered: Arc<Metered>,
@@ -264,9 +263,11 @@ impl Run {
         head: oneshot::Sender<Head>,
         ended: oneshot::Sender<Result<(), InvokeError>>,
     ) {
-        let Self { compiled, state, memory_mb, timeout, metered, slot } = self;
+        let Self { compiled, store, memory_mb, timeout, metered, slot } = self;
+        // Declared after the permit, so that it is dropped first when nobody waits
+        // any more.
+        let mut store = store;
         let meter = Arc::clone(metered.meter());
-        let mut store = new_store(compiled.guest.engine(), state);
         let served = {
             let served = pin!(async {
                 match &compiled.guest {

@@ -282,14 +282,17 @@ impl Function {
             .with_lifecycle(context.lifecycle, context.tail.clone())
     }
 
-    /// What belongs to one invocation.
-    pub(super) fn state(
+    /// What one invocation runs in.
+    pub(super) fn store(
         &self,
+        compiled: &Compiled,
         log: InvocationLog,
         meter: Arc<Meter>,
         context: &CallContext,
-    ) -> State {
-        State::new(Arc::clone(&self.granted), context.client_context.clone(), log, meter)
+    ) -> Store<State> {
+        let granted = Arc::clone(&self.granted);
+        let state = State::new(granted, context.client_context.clone(), log, meter);
+        new_store(compiled.guest.engine(), state)
     }
 
     async fn run(
@@ -299,10 +302,10 @@ impl Function {
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Result<String, InvokeError> {
-        let state = self.state(log, meter, &invocation.context);
+        let store = self.store(compiled, log, meter, &invocation.context);
         match &compiled.guest {
-            Guest::Function(pre) => self.call(compiled, pre, invocation, state).await,
-            _ => self.command(compiled, invocation, state).await,
+            Guest::Function(pre) => self.call(compiled, pre, invocation, store).await,
+            _ => self.command(compiled, invocation, store).await,
         }
     }
 
@@ -311,9 +314,8 @@ impl Function {
         compiled: &Compiled,
         pre: &FunctionPre<State>,
         invocation: Invocation,
-        state: State,
+        mut store: Store<State>,
     ) -> Result<String, InvokeError> {
-        let mut store = new_store(pre.engine(), state);
         let context = self.context(&invocation.context);
         let result = async {
             let instance = pre.instantiate_async(&mut store).await?;
