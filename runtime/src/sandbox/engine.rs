@@ -14,11 +14,11 @@ const MIB: usize = 1024 * 1024;
 /// reset asks the kernel nothing. In bytes.
 pub const MEMORY_RESIDENT_BYTES: usize = 8 * MIB;
 
-/// The same where the kernel cannot tell what was written to, so that all of it
-/// has to be cleared.
+/// The same where the kernel cannot tell what was written to, so that the first
+/// so many bytes are cleared, whatever is in them.
 const UNKNOWN_RESIDENT_BYTES: usize = 256 * 1024;
 
-/// The same for tables, in bytes.
+/// What stays mapped of a table, in bytes.
 const TABLE_RESIDENT_BYTES: usize = 64 * 1024;
 
 /// Slots that keep the memory of the function that used them last, for its next
