@@ -60,7 +60,7 @@ const EVENT: &str = r#"{"name": "Ada", "tags": ["mathematics", "engines", "poetr
 
 const ID: &str = "7d4d3ae5-9a3f-4f0e-9c80-8f0a6f1b7a10";
 
-fn function(folder: &Path, wasm: &[u8]) -> (Sandbox, Function) {
+fn function(folder: &Path, wasm: &[u8]) -> (Sandbox, Arc<Function>) {
     let config = config::load(None, folder, &Overrides::default());
     let config = config.map_err(|invalid| invalid.problems).expect("a configuration");
     let server = &config.server;
@@ -72,10 +72,10 @@ fn function(folder: &Path, wasm: &[u8]) -> (Sandbox, Function) {
     let code = sandbox.code(&[file]).remove(0).expect("a component");
     sandbox.wait_for([&code].into_iter());
     let function = sandbox.function("echo", LATEST, code, config.function("echo").clone());
-    (sandbox, function)
+    (sandbox, Arc::new(function))
 }
 
-fn invoked(runtime: &tokio::runtime::Runtime, function: &Function) -> String {
+fn invoked(runtime: &tokio::runtime::Runtime, function: &Arc<Function>) -> String {
     let context = CallContext::new(ID.to_owned(), ID.to_owned());
     let invocation = Invocation { event: EVENT.to_owned(), context };
     runtime.block_on(function.invoke(invocation)).expect("an answer")

@@ -19,6 +19,8 @@ pub mod router;
 
 pub mod server;
 
+pub mod threads;
+
 pub mod tls;
 
 pub mod pipeline;

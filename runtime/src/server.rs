@@ -17,8 +17,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Method, Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -32,6 +32,7 @@ use crate::{
     gateway::Gateway,
     integration::AnswerBody,
     pipeline::{self, Connection, Trace},
+    threads::{self, Threads},
     tls::HTTP_2,
 };
 use fault::Breakage;
@@ -62,6 +63,8 @@ pub struct Server {
     pub gateway: Arc<ArcSwap<Gateway>>,
     /// Bounds of connections.
     pub pools: Pools,
+    /// What connections are served on.
+    pub threads: Threads,
 }
 
 /// Binds `address`.
@@ -95,14 +98,21 @@ impl Server {
                 accepted = accept(&listener, &permits) => accepted,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
+            let accepted = accepted.and_then(|(stream, client, permit)| {
+                stream.into_std().map(|stream| (stream, client, permit))
+            });
             match accepted {
                 Ok((stream, client, permit)) => {
-                    let server = Arc::clone(&server);
+                    let own = Arc::clone(&server);
                     let stop = stop.clone();
-                    connections.spawn(async move {
-                        server.connection(stream, client, stop).await;
+                    let connection = async move {
+                        // Here it belongs to the thread that serves it.
+                        if let Ok(stream) = TcpStream::from_std(stream) {
+                            own.connection(stream, client, stop).await;
+                        }
                         drop(permit);
-                    });
+                    };
+                    server.threads.spawn(connections.track_future(connection));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -195,7 +205,7 @@ impl Server {
         let header_bytes_max = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
         let head_timeout = self.pools.header_read_timeout;
         let result = if http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
+            let connection = http2::Builder::new(SharedExecutor)
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
                 .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
@@ -233,6 +243,19 @@ impl Server {
             Some(fault) => Err(Breakage::new(*fault, &response, head)),
             None => Ok(response),
         }
+    }
+}
+
+/// Answers requests of one connection side by side, whoever has the time.
+#[derive(Clone)]
+struct SharedExecutor;
+
+impl<F> Executor<F> for SharedExecutor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        threads::spawn_shared(future);
     }
 }
 

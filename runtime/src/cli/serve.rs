@@ -16,6 +16,7 @@ use crate::{
     lambda::{URL_DOMAIN, url_id},
     reload::{self, Shared},
     server::{self, Server},
+    threads::Threads,
 };
 
 pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
@@ -33,6 +34,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let config = gateway.config.clone();
         // Before anyone can know that there is something to stop.
         let mut signals = Signals::new()?;
+        let threads = Threads::start().context("the threads of connections cannot be started")?;
         let shared = Arc::new(Shared::new(gateway, problems));
         let api = server::bind(config.server.listen).await?;
         let admin = server::bind(config.server.admin).await?;
@@ -47,6 +49,7 @@ pub fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
         let server = Server {
             gateway: Arc::clone(&shared.gateway),
             pools: config.server.pools,
+            threads,
         };
         let admin = admin::run(admin, Arc::clone(&shared), stopped.clone(), drain);
         let [queue, schedules, usage] = background(&shared, drain, &stopped);

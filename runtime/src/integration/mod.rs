@@ -112,7 +112,7 @@ pub async fn call(
     let answer = async {
         match request {
             IntegrationRequest::Function { function, invocation } => {
-                let answer = Box::pin(function.invoke(invocation)).await?;
+                let answer = function.invoke(invocation).await?;
                 Ok(IntegrationAnswer::Payload(answer))
             }
             IntegrationRequest::HttpFunction { function, invocation, streams } => {

@@ -135,6 +135,11 @@ impl State {
         &mut self.limits
     }
 
+    /// What measures it.
+    pub fn meter(&self) -> &Meter {
+        &self.limits.meter
+    }
+
     pub fn log(&self) -> &InvocationLog {
         &self.log
     }

@@ -21,10 +21,8 @@ use http::{
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty};
 use serde_json::Value;
-use tokio::{
-    sync::{OwnedSemaphorePermit, oneshot},
-    task::AbortHandle,
-};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::Store;
 use wasmtime_wasi_http::{
     Error, WasiBody, WasiHttpView as _,
@@ -39,7 +37,10 @@ use super::{
     meter::Metered,
     proxy_event,
 };
-use crate::json::{self, Writer};
+use crate::{
+    json::{self, Writer},
+    threads,
+};
 
 /// What the event's `requestContext` would say, as JSON.
 pub const REQUEST_CONTEXT: HeaderName = HeaderName::from_static("x-amzn-request-context");
@@ -73,7 +74,7 @@ pub struct GuestBody {
     metered: Arc<Metered>,
     outcome: oneshot::Receiver<Result<(), InvokeError>>,
     // None where the guest is done, and once it may go on by itself.
-    task: Option<EndOnDrop>,
+    task: Option<AbortOnDropHandle<()>>,
     // What is left of the length that the head declares.
     left: Option<u64>,
     declared: u64,
@@ -89,25 +90,9 @@ pub struct Output {
     pub rest: Option<GuestBody>,
 }
 
-struct EndOnDrop(Option<AbortHandle>);
-
-impl EndOnDrop {
-    fn spawn(run: Running) -> Self {
-        Self(Some(tokio::spawn(run).abort_handle()))
-    }
-
-    /// Lets it go on: its answer does not wait for what it still does.
-    fn release(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
+/// Lets it go on by itself, until it is dropped.
+fn spawned(run: Running) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(threads::spawn_shared(run))
 }
 
 impl Function {
@@ -127,7 +112,7 @@ impl Function {
         B::Error: std::error::Error,
     {
         let compiled = self.code.compiled().await?;
-        let running = self.begin().await?;
+        let running = self.begin()?;
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();
         let HttpInvocation { request, context } = invocation;
@@ -137,32 +122,39 @@ impl Function {
         let broken = |error: B::Error| Error::InternalError(Some(error.to_string()));
         let request = Request::from_parts(parts, body.map_err(broken).boxed_unsync());
         let log = self.log(&context);
-        let metered = Arc::new(Metered::start(self, &context, log.clone(), running));
+        let meter = Arc::default();
+        let metered = Metered::start(self, &context, log.clone(), running, Arc::clone(&meter));
+        let metered = Arc::new(metered);
         let (head, mut answered) = oneshot::channel();
         let (ended, mut outcome) = oneshot::channel();
         let run = Run {
             compiled: Arc::clone(compiled),
-            store: self.store(compiled, log, Arc::clone(metered.meter()), &context),
+            store: self.store(compiled, log, Arc::clone(&meter), &context),
             memory_mb: self.config.memory_mb,
             timeout: self.config.timeout,
             metered: Arc::clone(&metered),
             slot,
         };
-        let mut run: Running = Box::pin(run.run(request, head, ended));
-        let mut is_done = false;
+        // Here as long as it is short, then by itself.
+        let mut here: Option<Running> = Some(Box::pin(run.run(request, head, ended)));
+        let mut task = None;
         let answered = poll_fn(|cx| {
-            is_done = is_done || run.as_mut().poll(cx).is_ready();
+            match here.as_mut().map(|run| run.as_mut().poll(cx)) {
+                Some(Poll::Ready(())) => here = None,
+                Some(Poll::Pending) if meter.is_long() => task = here.take().map(spawned),
+                _ => {}
+            }
             Pin::new(&mut answered).poll(cx)
         });
         let answered = answered.await;
-        let task = (!is_done).then(|| EndOnDrop::spawn(run));
+        let task = task.or_else(|| here.map(spawned));
         let head = match answered {
             Ok(Ok(response)) => checked(response),
             Ok(Err(code)) => Err(InvokeError::Answer(code)),
             Err(_) => match (&mut outcome).await {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(())) => Err(InvokeError::NoAnswer),
-                Err(_) => Err(InvokeError::Trap("the sandbox was ended".to_owned())),
+                Err(_) => Err(InvokeError::ended()),
             },
         };
         let response = head.inspect_err(|error| metered.end(Err(error)))?;
@@ -193,7 +185,10 @@ impl Function {
     ///
     /// # Errors
     /// [`InvokeError`], as far as it is known when the answer begins.
-    pub async fn invoke_streaming(&self, invocation: Invocation) -> Result<Output, InvokeError> {
+    pub async fn invoke_streaming(
+        self: &Arc<Self>,
+        invocation: Invocation,
+    ) -> Result<Output, InvokeError> {
         if !self.code.compiled().await?.speaks_http() {
             let output = self.invoke(invocation).await?;
             return Ok(Output { begin: output.into(), rest: None });
@@ -358,12 +353,12 @@ fn checked(response: Response<WasiBody>) -> Result<Response<WasiBody>, InvokeErr
 
 /// Lets the guest write a body that nobody gets, as it has to for an answer to
 /// HEAD.
-fn discard(mut body: WasiBody, task: Option<EndOnDrop>) {
+fn discard(mut body: WasiBody, task: Option<AbortOnDropHandle<()>>) {
     // One that is done has written all that it does.
     let Some(task) = task else { return };
-    tokio::spawn(async move {
+    threads::spawn_shared(async move {
         while let Some(Ok(_)) = body.frame().await {}
-        task.release();
+        drop(task.detach());
     });
 }
 
@@ -377,7 +372,7 @@ impl GuestBody {
         left: Option<u64>,
         metered: Arc<Metered>,
         outcome: oneshot::Receiver<Result<(), InvokeError>>,
-        task: Option<EndOnDrop>,
+        task: Option<AbortOnDropHandle<()>>,
     ) -> Self {
         let declared = left.unwrap_or_default();
         let mut body = Self { body, metered, outcome, task, left, declared, ended: false };
@@ -427,7 +422,7 @@ impl GuestBody {
 
     fn release(&mut self) {
         if let Some(task) = self.task.take() {
-            task.release();
+            drop(task.detach());
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 use tracing::Level;
-use wasmtime::Store;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::{
     Function,
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     gateway::ACCOUNT_ID,
     telemetry::{InvocationLog, Tail},
+    threads,
 };
 
 /// What is asked of a function.
@@ -191,6 +192,11 @@ impl InvokeError {
 }
 
 impl InvokeError {
+    /// Of one that was ended from outside.
+    pub(super) fn ended() -> Self {
+        Self::Trap("the sandbox was ended".to_owned())
+    }
+
     /// Whether the function ran, or should have, and it is its own fault.
     pub fn is_of_function(&self) -> bool {
         !matches!(self, Self::PayloadTooLarge { .. } | Self::Throttled(_) | Self::Unusable(_))
@@ -234,17 +240,37 @@ impl Function {
     ///
     /// # Errors
     /// [`InvokeError`]; whatever it is, other invocations do not notice.
-    pub async fn invoke(&self, invocation: Invocation) -> Result<String, InvokeError> {
+    pub async fn invoke(self: &Arc<Self>, invocation: Invocation) -> Result<String, InvokeError> {
         self.check_payload(&invocation)?;
         let compiled = self.code.compiled().await?;
         if compiled.speaks_http() {
             return self.handle_event(invocation).await;
         }
-        let running = self.begin().await?;
-        let _slot = self.pool.acquire_many(compiled.places).await;
+        let running = self.begin()?;
+        // The pool is never closed.
+        let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();
+        let meter = Arc::<Meter>::default();
+        let own = (Arc::clone(self), Arc::clone(compiled), Arc::clone(&meter));
+        let run = Box::pin(async move {
+            let (function, compiled, meter) = own;
+            let outcome = function.metered(&compiled, invocation, running, meter).await;
+            drop(slot);
+            outcome
+        });
+        let ran = threads::run(run, || meter.is_long()).await;
+        ran.unwrap_or_else(|_| Err(InvokeError::ended()))
+    }
+
+    async fn metered(
+        &self,
+        compiled: &Compiled,
+        invocation: Invocation,
+        running: Running,
+        meter: Arc<Meter>,
+    ) -> Result<String, InvokeError> {
         let log = self.log(&invocation.context);
-        let metered = Metered::start(self, &invocation.context, log.clone(), running);
-        let meter = Arc::clone(metered.meter());
+        let context = &invocation.context;
+        let metered = Metered::start(self, context, log.clone(), running, Arc::clone(&meter));
         // Pinned where it is made: it is kilobytes, which every layer around it
         // would move.
         let run = pin!(self.run(compiled, invocation, log, Arc::clone(&meter)));
@@ -269,10 +295,8 @@ impl Function {
         Ok(output)
     }
 
-    /// One more of it, if that may be. Before it takes the thread, other threads
-    /// are given what else has come meanwhile.
-    pub(super) async fn begin(&self) -> Result<Running, InvokeError> {
-        tokio::task::yield_now().await;
+    /// One more of it, if that may be.
+    pub(super) fn begin(&self) -> Result<Running, InvokeError> {
         self.account.begin(self.config.reserved_concurrency).map_err(InvokeError::Throttled)
     }
 
@@ -364,7 +388,10 @@ pub(super) fn new_store(engine: &wasmtime::Engine, state: State) -> Store<State>
         table.set_max_capacity(CONCURRENT_MAX);
     }
     store.set_epoch_deadline(1);
-    store.epoch_deadline_async_yield_and_update(1);
+    store.epoch_deadline_callback(|store| {
+        store.data().meter().interrupted();
+        Ok(UpdateDeadline::Yield(1))
+    });
     store
 }
 

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,6 +25,7 @@ const MIB: usize = 1024 * 1024;
 pub struct Meter {
     cpu_nanos: AtomicU64,
     memory_bytes: AtomicUsize,
+    is_long: AtomicBool,
 }
 
 /// An invocation that has begun. When it is dropped it has ended, however it
@@ -61,6 +62,16 @@ impl Meter {
     /// The memory that the guest has by now, in bytes.
     pub fn memory(&self, bytes: usize) {
         self.memory_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// The guest was interrupted, as it has computed up to the next tick.
+    pub fn interrupted(&self) {
+        self.is_long.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it computes for longer than others should wait for.
+    pub fn is_long(&self) -> bool {
+        self.is_long.load(Ordering::Relaxed)
     }
 
     /// Runs a future, and adds the processor's time that it takes. A guest
@@ -101,6 +112,7 @@ impl Metered {
         context: &CallContext,
         log: InvocationLog,
         running: Running,
+        meter: Arc<Meter>,
     ) -> Self {
         let request_id = context.request_id.clone();
         if log.tells_lifecycle() {
@@ -113,7 +125,7 @@ impl Metered {
             request_id,
             log,
             started: Instant::now(),
-            meter: Arc::default(),
+            meter,
             account: Arc::clone(running.account()),
             ending: Mutex::new(Ending {
                 status: Status::Abandoned,

@@ -1,0 +1,221 @@
+//! The threads that requests are served on.
+//!
+//! A connection belongs to one thread, which has an event loop of its own: for
+//! what comes nobody else has to be woken, and what a request needs is in that
+//! processor's caches since the one before. What takes long goes on elsewhere,
+//! on the workers of the runtime that all share, so that it holds nobody up.
+
+use std::{
+    cell::OnceCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    thread,
+};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+    task::{JoinError, JoinHandle},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// What may be waited for at once on threads that block, of all threads
+/// together; that of a runtime by itself.
+const BLOCKING_THREADS_MAX: usize = 512;
+
+thread_local! {
+    /// The runtime that all share, where a thread has another of its own.
+    static SHARED: OnceCell<Handle> = const { OnceCell::new() };
+}
+
+/// Threads of which each serves its own connections; they end with this.
+pub struct Threads(Vec<Thread>);
+
+struct Thread {
+    runtime: Handle,
+    connections: Arc<AtomicUsize>,
+    // Whose end it waits for.
+    _alive: oneshot::Sender<()>,
+}
+
+impl Threads {
+    /// Starts one for each processor. To be called on the runtime that is shared.
+    ///
+    /// # Errors
+    /// Where the system has none to give.
+    pub fn start() -> io::Result<Self> {
+        let number = thread::available_parallelism().map_or(1, usize::from);
+        (0..number).map(|index| Thread::start(index, number)).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Serves a connection on the thread that has the fewest.
+    pub fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let fewest = self.0.iter().min_by_key(|own| own.connections.load(Ordering::Relaxed));
+        // There is at least one processor.
+        let Some(thread) = fewest else { return };
+        let one = One::of(&thread.connections);
+        thread.runtime.spawn(async move {
+            connection.await;
+            drop(one);
+        });
+    }
+}
+
+impl Thread {
+    fn start(index: usize, number: usize) -> io::Result<Self> {
+        let shared = Handle::current();
+        let blocking = BLOCKING_THREADS_MAX.div_ceil(number);
+        let runtime =
+            Builder::new_current_thread().enable_all().max_blocking_threads(blocking).build()?;
+        let handle = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel();
+        thread::Builder::new().name(format!("connections-{index}")).spawn(move || {
+            SHARED.with(|own| drop(own.set(shared)));
+            // Its end is that of whoever has started it.
+            let _ = runtime.block_on(ended);
+            // Whatever still waits for the disk does not hold up the end.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, connections: Arc::default(), _alive: alive })
+    }
+}
+
+/// One more of what is counted, for as long as it lives.
+struct One(Arc<AtomicUsize>);
+
+impl One {
+    fn of(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Spawns a task on the runtime that all share.
+pub fn spawn_shared<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    SHARED.with(|shared| match shared.get() {
+        Some(shared) => shared.spawn(future),
+        None => tokio::spawn(future),
+    })
+}
+
+/// Whether this thread's connections would wait for what takes long.
+pub fn serves_connections() -> bool {
+    SHARED.with(|shared| shared.get().is_some())
+}
+
+/// Runs a future on this thread; from the turn on after which it `is_long`, on
+/// the runtime that all share, where that is another. Dropping this ends it.
+///
+/// # Errors
+/// Where it was ended from outside, or panicked there.
+pub async fn run<F>(
+    mut future: Pin<Box<F>>,
+    is_long: impl Fn() -> bool,
+) -> Result<F::Output, JoinError>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let short = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if is_long() && serves_connections() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    match short.await {
+        Some(output) => Ok(output),
+        None => AbortOnDropHandle::new(spawn_shared(future)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    fn name() -> String {
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    async fn on_a_thread<T: Send + 'static>(
+        threads: &Threads,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let (done, outcome) = oneshot::channel();
+        threads.spawn(async move { drop(done.send(future.await)) });
+        outcome.await.expect("it ends")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn only_what_is_long_leaves_its_thread() {
+        let threads = Threads::start().expect("threads");
+        for (turns, leaves) in [(0, false), (3, false), (3, true)] {
+            let is_long = Arc::new(AtomicBool::new(false));
+            let own = Arc::clone(&is_long);
+            let work = Box::pin(async move {
+                let began = name();
+                for turn in 0..turns {
+                    own.store(leaves && turn == 1, Ordering::Relaxed);
+                    yield_now().await;
+                }
+                (began, name())
+            });
+            let ran = run(work, move || is_long.load(Ordering::Relaxed));
+            let (began, ended) = on_a_thread(&threads, ran).await.expect("it is not ended");
+            assert!(began.starts_with("connections-"), "{began}");
+            assert_eq!(ended.starts_with("connections-"), !leaves, "{ended}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_dropped_ends_wherever_it_is() {
+        let threads = Threads::start().expect("threads");
+        let (alive, ended) = oneshot::channel::<()>();
+        let work = Box::pin(async move {
+            let _alive = alive;
+            loop {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        });
+        let ran = async move {
+            let ran = run(work, || true);
+            let limit = std::time::Duration::from_millis(50);
+            tokio::time::timeout(limit, ran).await.is_err()
+        };
+        assert!(on_a_thread(&threads, ran).await);
+        ended.await.expect_err("it was dropped");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn connections_go_where_the_fewest_are() {
+        let threads = Threads::start().expect("threads");
+        let number = threads.0.len();
+        let (end, ended) = tokio::sync::watch::channel(());
+        for _ in 0..2 * number {
+            let mut ended = ended.clone();
+            threads.spawn(async move { drop(ended.changed().await) });
+        }
+        let each = || threads.0.iter().map(|own| own.connections.load(Ordering::Relaxed));
+        assert!(each().all(|connections| connections == 2), "{:?}", each().collect::<Vec<_>>());
+        end.send_replace(());
+        while each().any(|connections| connections > 0) {
+            yield_now().await;
+        }
+    }
+}
