@@ -25,6 +25,7 @@ mod proxy_event;
 mod resident;
 mod stdio;
 mod storage;
+mod unreachable;
 
 use std::{
     path::{Path, PathBuf},
