@@ -3,10 +3,14 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::Serialize;
 use std::borrow::Cow;
 
+use crate::write::Writer;
 use crate::{Error, PayloadFormat};
+
+/// Room for a proxy response without its body, in bytes; most need less.
+const JSON_BYTES: usize = 256;
 
 /// An HTTP response. It is written in the payload format of the event that it
 /// answers; a body that is no text goes base64-encoded.
@@ -229,7 +233,51 @@ impl Response {
     /// # Ok::<(), mayfly_guest::Error>(())
     /// ```
     pub fn to_json(&self, format: PayloadFormat) -> Result<String, Error> {
-        Ok(serde_json::to_string(&ProxyResponse { response: self, format })?)
+        let mut json = Writer::with_capacity(self.body.len() + JSON_BYTES);
+        let (body, is_encoded) = match std::str::from_utf8(&self.body) {
+            Ok(text) => (Cow::Borrowed(text), false),
+            Err(_) => (Cow::Owned(STANDARD.encode(&self.body)), true),
+        };
+        json.object(|json| {
+            json.member("statusCode").number(self.status);
+            self.write_headers(json, format);
+            json.member("body").text(&body);
+            json.member("isBase64Encoded").flag(is_encoded);
+        });
+        Ok(json.finish())
+    }
+
+    /// Headers and cookies, each where the format has them.
+    fn write_headers(&self, json: &mut Writer, format: PayloadFormat) {
+        let is_v1 = format == PayloadFormat::V1;
+        let cookies = || self.cookies.iter().map(String::as_str);
+        if !is_v1 && !self.cookies.is_empty() {
+            json.member("cookies").texts(cookies());
+        }
+        let groups = self.grouped();
+        let is_single = |values: &[&str]| values.len() == 1 || !is_v1;
+        if groups.iter().any(|(_, values)| is_single(values)) {
+            json.member("headers").object(|json| {
+                for (name, values) in groups.iter().filter(|(_, values)| is_single(values)) {
+                    match values[..] {
+                        [value] => json.member(name).text(value),
+                        _ => json.member(name).text(&values.join(",")),
+                    }
+                }
+            });
+        }
+        let is_multiple = |values: &[&str]| !is_single(values);
+        let has_cookies = is_v1 && !self.cookies.is_empty();
+        if has_cookies || groups.iter().any(|(_, values)| is_multiple(values)) {
+            json.member("multiValueHeaders").object(|json| {
+                for (name, values) in groups.iter().filter(|(_, values)| is_multiple(values)) {
+                    json.member(name).texts(values.iter().copied());
+                }
+                if has_cookies {
+                    json.member("set-cookie").texts(cookies());
+                }
+            });
+        }
     }
 
     /// Each header once, with all its values, in the order of their coming.
@@ -247,62 +295,6 @@ impl Response {
 
 fn is_cookie(name: &str) -> bool {
     name.eq_ignore_ascii_case("set-cookie")
-}
-
-struct ProxyResponse<'a> {
-    response: &'a Response,
-    format: PayloadFormat,
-}
-
-impl Serialize for ProxyResponse<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let response = self.response;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("statusCode", &response.status)?;
-
-        let (mut single, mut multi) = (Vec::new(), Vec::new());
-        for (name, values) in response.grouped() {
-            match (values.as_slice(), self.format) {
-                ([value], _) => single.push((name, Cow::Borrowed(*value))),
-                (_, PayloadFormat::V1) => multi.push((name, values)),
-                (_, PayloadFormat::V2) => single.push((name, values.join(",").into())),
-            }
-        }
-        if !response.cookies.is_empty() {
-            match self.format {
-                PayloadFormat::V1 => {
-                    multi.push((
-                        "set-cookie",
-                        response.cookies.iter().map(String::as_str).collect(),
-                    ));
-                }
-                PayloadFormat::V2 => map.serialize_entry("cookies", &response.cookies)?,
-            }
-        }
-        if !single.is_empty() {
-            map.serialize_entry("headers", &Object(&single))?;
-        }
-        if !multi.is_empty() {
-            map.serialize_entry("multiValueHeaders", &Object(&multi))?;
-        }
-
-        let text = std::str::from_utf8(&response.body);
-        match text {
-            Ok(text) => map.serialize_entry("body", text)?,
-            Err(_) => map.serialize_entry("body", &STANDARD.encode(&response.body))?,
-        }
-        map.serialize_entry("isBase64Encoded", &text.is_err())?;
-        map.end()
-    }
-}
-
-/// Pairs as a JSON object.
-struct Object<'a, V>(&'a [(&'a str, V)]);
-
-impl<V: Serialize> Serialize for Object<'_, V> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 /// What a request can be answered with.

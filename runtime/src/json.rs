@@ -76,7 +76,14 @@ impl Writer {
     /// A string.
     pub fn text(&mut self, text: &str) {
         self.0.push('"');
-        let mut rest = text;
+        match is_any(text.as_bytes(), is_escaped) {
+            true => self.escaped(text),
+            false => self.0.push_str(text),
+        }
+        self.0.push('"');
+    }
+
+    fn escaped(&mut self, mut rest: &str) {
         while let Some(at) = rest.bytes().position(is_escaped) {
             let (plain, escaped) = rest.split_at(at);
             self.0.push_str(plain);
@@ -86,7 +93,6 @@ impl Writer {
             rest = behind;
         }
         self.0.push_str(rest);
-        self.0.push('"');
     }
 
     fn escape(&mut self, byte: u8) {
@@ -146,6 +152,16 @@ impl Writer {
 
 fn is_escaped(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+/// Whether any of the bytes is so; eight are looked at at once, since mostly none is.
+fn is_any(bytes: &[u8], is_so: impl Fn(u8) -> bool) -> bool {
+    let is_among = |eight: &[u8; 8]| eight.iter().fold(false, |any, &byte| any | is_so(byte));
+    match bytes.last_chunk() {
+        // The last ones may have been looked at already.
+        Some(last) => bytes.as_chunks().0.iter().any(is_among) || is_among(last),
+        None => bytes.iter().any(|&byte| is_so(byte)),
+    }
 }
 
 /// A value whose texts are those of what it was read from. Members keep their
@@ -276,7 +292,7 @@ impl<'de> Visitor<'de> for Values {
 /// JSON for a header: whatever is not ASCII is escaped.
 pub fn ascii(json: String) -> String {
     // A raw DEL may stand in JSON, and in no header.
-    if json.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
+    if !is_any(json.as_bytes(), |byte| byte >= 0x7f) {
         return json;
     }
     let mut escaped = String::with_capacity(2 * json.len());

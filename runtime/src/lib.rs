@@ -21,6 +21,8 @@ pub mod server;
 
 pub mod threads;
 
+mod timeout;
+
 pub mod tls;
 
 pub mod pipeline;

@@ -1,5 +1,6 @@
 //! The HTTP request, out of either payload format.
 
+mod block;
 mod build;
 mod event;
 mod path;

@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::block::{self, Block};
+
 /// Why a text cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Malformed {
@@ -72,7 +74,7 @@ impl<'t> Scanner<'t> {
         if !self.has_next(b'}')? {
             return Ok(None);
         }
-        let name = string(self.value()?)?.ok_or(Malformed::Syntax(self.at))?;
+        let name = self.name()?;
         self.space();
         self.take(b':')?;
         self.space();
@@ -103,6 +105,19 @@ impl<'t> Scanner<'t> {
         Ok(true)
     }
 
+    /// The name that begins here.
+    fn name(&mut self) -> Result<Cow<'t, str>, Malformed> {
+        let bytes = self.text.as_bytes();
+        let begin = self.at + 1;
+        let end = quote_or_backslash(bytes, begin);
+        // Most names end where they first could.
+        if self.peek() == Some(b'"') && bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return self.text.get(begin..end).map(Cow::Borrowed).ok_or(Malformed::Syntax(begin));
+        }
+        string(self.value()?)?.ok_or(Malformed::Syntax(self.at))
+    }
+
     /// The text of the value that begins here.
     fn value(&mut self) -> Result<&'t str, Malformed> {
         let begin = self.at;
@@ -130,23 +145,26 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
+    #[cfg_attr(target_family = "wasm", target_feature(enable = "simd128"))]
     fn nested(&mut self) -> Result<(), Malformed> {
-        let mut depth = 0_usize;
+        let bytes = self.text.as_bytes();
+        let mut nesting = Nesting::default();
         loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                    continue;
-                }
-                Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') => depth -= 1,
-                Some(_) => {}
-                None => return Err(Malformed::Syntax(self.at)),
-            }
-            self.at += 1;
-            if depth == 0 {
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let block = match rest.first_chunk() {
+                Some(bytes) if !nesting.is_escaped => Some(Block::of(bytes)),
+                _ => None,
+            };
+            let end = match block.filter(|block| block.backslashes == 0) {
+                Some(block) => nesting.pass(&block),
+                None if rest.is_empty() => return Err(Malformed::Syntax(self.at)),
+                None => rest.iter().take(block::BYTES).position(|byte| nesting.pass_byte(*byte)),
+            };
+            if let Some(end) = end {
+                self.at += end + 1;
                 return Ok(());
             }
+            self.at += rest.len().min(block::BYTES);
         }
     }
 
@@ -180,24 +198,75 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Where the first quotation mark or backslash from `at` on is, or the end.
-fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Bytes that are zero have their high bit set in it. So may some behind
-    // the first of them; only the first counts.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let found =
-            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+/// How deep a place is inside of objects and arrays.
+#[derive(Default)]
+struct Nesting {
+    depth: u32,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Nesting {
+    /// Passes bytes none of which is escaped or escapes another; where it ends, if
+    /// that is among them.
+    fn pass(&mut self, block: &Block) -> Option<usize> {
+        let between = !block.in_strings(self.is_in_string);
+        let (opening, closing) = (block.opening & between, block.closing & between);
+        self.is_in_string ^= block.quotes.count_ones() % 2 == 1;
+        if self.depth > closing.count_ones() {
+            self.depth = self.depth + opening.count_ones() - closing.count_ones();
+            return None;
         }
-        at += 8;
+        let mut brackets = opening | closing;
+        while brackets != 0 {
+            let at = brackets.trailing_zeros();
+            if opening >> at & 1 == 1 {
+                self.depth += 1;
+            } else {
+                self.depth = self.depth.saturating_sub(1);
+                if self.depth == 0 {
+                    return Some(at as usize);
+                }
+            }
+            brackets &= brackets - 1;
+        }
+        None
     }
-    let is_other = |byte: &&u8| !matches!(byte, b'"' | b'\\');
-    at + bytes.get(at..).unwrap_or_default().iter().take_while(is_other).count()
+
+    /// Passes a byte; whether it is the end.
+    fn pass_byte(&mut self, byte: u8) -> bool {
+        if self.is_escaped {
+            self.is_escaped = false;
+            return false;
+        }
+        match byte {
+            b'"' => self.is_in_string = !self.is_in_string,
+            b'\\' if self.is_in_string => self.is_escaped = true,
+            b'{' | b'[' if !self.is_in_string => self.depth += 1,
+            b'}' | b']' if !self.is_in_string => {
+                self.depth = self.depth.saturating_sub(1);
+                return self.depth == 0;
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+/// Where the first quotation mark or backslash from `at` on is, or the end.
+#[cfg_attr(target_family = "wasm", target_feature(enable = "simd128"))]
+fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(block) = rest.first_chunk() else {
+            let is_other = |byte: &&u8| !matches!(byte, b'"' | b'\\');
+            return at + rest.iter().take_while(is_other).count();
+        };
+        match block::quotes_and_backslashes(block) {
+            0 => at += block::BYTES,
+            found => return at + found.trailing_zeros() as usize,
+        }
+    }
 }
 
 /// A value that is a string; null is none.

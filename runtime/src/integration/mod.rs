@@ -18,6 +18,7 @@ pub use mock::{Mock, Mocks};
 use crate::{
     config::{FaultKind, template::Lookup},
     sandbox::{Function, HttpInvocation, Invocation, InvokeError},
+    timeout::within,
 };
 
 /// An integration request: what is called, and with what.
@@ -135,5 +136,5 @@ pub async fn call(
             }
         }
     };
-    tokio::time::timeout(timeout, answer).await.map_err(|_| IntegrationError::Timeout(timeout))?
+    within(timeout, answer).await.unwrap_or(Err(IntegrationError::Timeout(timeout)))
 }

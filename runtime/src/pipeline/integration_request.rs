@@ -6,7 +6,7 @@ use super::{
     Trace,
     content::{self, Conversion},
     error::GatewayError,
-    event, function_request, http_request,
+    event, function_request, http_request, id_text,
     method_request::MethodRequest,
     stage::Stage,
     template_variables::TemplateVariables,
@@ -85,7 +85,7 @@ pub fn invoke<'r>(
 
 fn call_context(request: &MethodRequest<'_>, qualifier: Option<String>) -> CallContext {
     let exchange = request.exchange;
-    let context = CallContext::new(exchange.id.to_string(), exchange.request_id.clone());
+    let context = CallContext::new(id_text(exchange.id), exchange.request_id.clone());
     let lifecycle = match exchange.stage.logging() {
         LoggingLevel::Info => tracing::Level::INFO,
         _ => context.lifecycle,

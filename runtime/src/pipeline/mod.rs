@@ -156,9 +156,9 @@ impl<'g> Exchange<'g> {
         let Found { stage, path, base_path } = Stage::find(gateway, domain, parts.uri.path(), id);
         let time = SystemTime::now();
         let request_id = match kind {
-            ApiKind::Rest => id.to_string(),
+            ApiKind::Rest => id_text(id),
             // That of Lambda, there being nothing else.
-            ApiKind::Http if gateway.url.is_some() => id.to_string(),
+            ApiKind::Http if gateway.url.is_some() => id_text(id),
             ApiKind::Http => extended_id(id),
         };
         let own_trace = parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
@@ -222,6 +222,16 @@ impl Integrated {
 }
 
 const TRACE_ID: &str = "x-amzn-trace-id";
+
+// By which clients name a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const EXTENDED_ID: HeaderName = HeaderName::from_static("x-amz-apigw-id");
+const HTTP_REQUEST_ID: HeaderName = HeaderName::from_static("apigw-requestid");
+
+/// An id as it is usually written, with hyphens.
+fn id_text(id: Uuid) -> String {
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+}
 
 /// An id in the form of `JKJaXmPLvHcESHA=`.
 pub fn extended_id(id: Uuid) -> String {
@@ -509,20 +519,20 @@ impl<'g> Matched<'g> {
 /// The headers by which a client names a request when it reports a problem.
 fn identify(gateway: &Gateway, exchange: &Exchange<'_>, response: &mut Response<AnswerBody>) {
     let headers = response.headers_mut();
-    let mut set = |name: &'static str, value: &str| {
+    let mut set = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name, value);
         }
     };
     match gateway.config.kind {
         _ if gateway.url.is_some() => {
-            set("x-amzn-requestid", &exchange.request_id);
-            set(TRACE_ID, exchange.trace_id());
+            set(REQUEST_ID, &exchange.request_id);
+            set(HeaderName::from_static(TRACE_ID), exchange.trace_id());
         }
         ApiKind::Rest => {
-            set("x-amzn-requestid", &exchange.request_id);
-            set("x-amz-apigw-id", &extended_id(exchange.id));
+            set(REQUEST_ID, &exchange.request_id);
+            set(EXTENDED_ID, &extended_id(exchange.id));
         }
-        ApiKind::Http => set("apigw-requestid", &exchange.request_id),
+        ApiKind::Http => set(HTTP_REQUEST_ID, &exchange.request_id),
     }
 }

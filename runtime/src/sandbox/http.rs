@@ -40,6 +40,7 @@ use super::{
 use crate::{
     json::{self, Writer},
     threads,
+    timeout::within,
 };
 
 /// What the event's `requestContext` would say, as JSON.
@@ -214,13 +215,14 @@ impl Function {
 
     /// Adds what the context object of other functions says.
     fn describe(&self, parts: &mut Parts, call: &CallContext) {
-        let context = self.context(call);
+        let arn = self.invoked_arn(call);
+        let context = self.context(call, &arn);
         let trace_id = parts.headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
         let mut json = Writer::with_capacity(LAMBDA_CONTEXT_BYTES);
         json.object(|json| {
-            json.member("request_id").text(&context.request_id);
+            json.member("request_id").text(context.request_id);
             json.member("deadline").number(context.deadline_ms);
-            json.member("invoked_function_arn").text(&context.invoked_function_arn);
+            json.member("invoked_function_arn").text(context.invoked_function_arn);
             json.member("xray_trace_id").text_or_null(trace_id);
             json.member("client_context");
             match &call.client_context {
@@ -229,9 +231,9 @@ impl Function {
                 Some(text) => json.value(&serde_json::from_str::<Value>(text).unwrap_or_default()),
             }
             json.member("env_config").object(|json| {
-                json.member("function_name").text(&context.function_name);
+                json.member("function_name").text(context.function_name);
                 json.member("memory").number(context.memory_limit_mb.into());
-                json.member("version").text(&context.function_version);
+                json.member("version").text(context.function_version);
             });
         });
         // What is escaped is a header's value.
@@ -271,12 +273,12 @@ impl Run {
                     _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
                 }
             });
-            tokio::time::timeout(timeout, meter.measure(served)).await
+            within(timeout, meter.measure(served)).await
         };
         let outcome = match served {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
-            Err(_) => Err(InvokeError::Timeout(timeout)),
+            Some(Ok(())) => Ok(()),
+            Some(Err(trap)) => Err(super::invoke::failure(&mut store, &trap, memory_mb)),
+            None => Err(InvokeError::Timeout(timeout)),
         };
         metered.end(outcome.as_ref().copied());
         // Told before the store is dropped, and with it the other end of a

@@ -1,6 +1,7 @@
 //! One invocation: a fresh store and instance, a call, and nothing left.
 
 use std::{
+    borrow::Cow,
     pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,6 +23,7 @@ use crate::{
     gateway::ACCOUNT_ID,
     telemetry::{InvocationLog, Tail},
     threads,
+    timeout::within,
 };
 
 /// What is asked of a function.
@@ -230,11 +232,6 @@ pub fn arn(function: &str) -> String {
 }
 
 impl Function {
-    /// The function's ARN, with API Gateway's stand-in account.
-    pub fn arn(&self) -> String {
-        arn(&self.name)
-    }
-
     /// Runs the function once in a sandbox of its own and returns the JSON
     /// text it answers. Dropping the future ends the sandbox.
     ///
@@ -274,7 +271,7 @@ impl Function {
         // Pinned where it is made: it is kilobytes, which every layer around it
         // would move.
         let run = pin!(self.run(compiled, invocation, log, Arc::clone(&meter)));
-        let outcome = tokio::time::timeout(self.config.timeout, meter.measure(run)).await;
+        let outcome = within(self.config.timeout, meter.measure(run)).await;
         let outcome = outcome
             .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
             .and_then(|output| self.bounded(output));
@@ -340,10 +337,11 @@ impl Function {
         invocation: Invocation,
         mut store: Store<State>,
     ) -> Result<String, InvokeError> {
-        let context = self.context(&invocation.context);
+        let arn = self.invoked_arn(&invocation.context);
+        let context = self.context(&invocation.context, &arn);
         let result = async {
             let instance = pre.instantiate_async(&mut store).await?;
-            instance.call_handle(&mut store, &invocation.event, &context).await
+            instance.call_handle(&mut store, &invocation.event, context).await
         }
         .await;
         compiled.ended();
@@ -358,17 +356,22 @@ impl Function {
         }
     }
 
-    pub(super) fn context(&self, call: &CallContext) -> Context {
+    /// The ARN by which it was asked for.
+    pub(super) fn invoked_arn(&self, call: &CallContext) -> Cow<'_, str> {
+        match &call.qualifier {
+            Some(qualifier) => Cow::Owned(format!("{}:{qualifier}", self.arn)),
+            None => Cow::Borrowed(&self.arn),
+        }
+    }
+
+    pub(super) fn context<'c>(&'c self, call: &'c CallContext, arn: &'c str) -> Context<'c> {
         let deadline = SystemTime::now() + self.config.timeout;
         let deadline_ms = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Context {
-            request_id: call.request_id.clone(),
-            function_name: self.name.clone(),
-            function_version: self.version.clone(),
-            invoked_function_arn: match &call.qualifier {
-                Some(qualifier) => format!("{}:{qualifier}", self.arn()),
-                None => self.arn(),
-            },
+            request_id: &call.request_id,
+            function_name: &self.name,
+            function_version: &self.version,
+            invoked_function_arn: arn,
             memory_limit_mb: self.config.memory_mb,
             deadline_ms: u64::try_from(deadline_ms).unwrap_or(u64::MAX),
         }

@@ -33,7 +33,8 @@ pub struct Meter {
 pub struct Metered {
     memory_mb: u32,
     timeout: Duration,
-    request_id: String,
+    // Where anybody reads what is told of it.
+    told: Option<String>,
     log: InvocationLog,
     started: Instant,
     meter: Arc<Meter>,
@@ -114,15 +115,15 @@ impl Metered {
         running: Running,
         meter: Arc<Meter>,
     ) -> Self {
-        let request_id = context.request_id.clone();
-        if log.tells_lifecycle() {
+        let told = log.tells_lifecycle().then(|| context.request_id.clone());
+        if let Some(request_id) = &told {
             let version = &function.version;
             log.lifecycle(&format!("START RequestId: {request_id} Version: {version}"), None);
         }
         Self {
             memory_mb: function.config.memory_mb,
             timeout: function.config.timeout,
-            request_id,
+            told,
             log,
             started: Instant::now(),
             meter,
@@ -154,12 +155,11 @@ impl Metered {
         }
     }
 
-    fn report(&self, status: &Status, duration: Duration, billed: Duration) {
+    fn report(&self, request_id: &str, status: &Status, duration: Duration, billed: Duration) {
         let ms = duration.as_secs_f64() * 1000.0;
         let used = self.meter.memory_bytes.load(Ordering::Relaxed).div_ceil(MIB);
         let mut report = format!(
-            "REPORT RequestId: {}\tDuration: {ms:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {used} MB",
-            self.request_id,
+            "REPORT RequestId: {request_id}\tDuration: {ms:.2} ms\tBilled Duration: {} ms\tMemory Size: {} MB\tMax Memory Used: {used} MB",
             billed.as_millis(),
             self.memory_mb,
         );
@@ -167,7 +167,7 @@ impl Metered {
             Status::Success => {}
             Status::Timeout => {
                 let seconds = self.timeout.as_secs_f64();
-                let line = format!("{} Task timed out after {seconds:.2} seconds", self.request_id);
+                let line = format!("{request_id} Task timed out after {seconds:.2} seconds");
                 self.log.lifecycle(&line, None);
                 report.push_str("\tStatus: timeout");
             }
@@ -178,7 +178,7 @@ impl Metered {
                 report.push_str(kind);
             }
         }
-        self.log.lifecycle(&format!("END RequestId: {}", self.request_id), None);
+        self.log.lifecycle(&format!("END RequestId: {request_id}"), None);
         self.log.lifecycle(&report, Some(self.meter.cpu()));
     }
 }
@@ -193,8 +193,8 @@ impl Drop for Metered {
         let billed = billed(duration);
         let failed = !matches!(ending.status, Status::Success);
         self.account.count(failed, billed, self.memory_mb, self.meter.cpu());
-        if self.log.tells_lifecycle() {
-            self.report(&ending.status, duration, billed);
+        if let Some(request_id) = &self.told {
+            self.report(request_id, &ending.status, duration, billed);
         }
         self.log.end();
     }

@@ -59,6 +59,7 @@ mod bindings {
         world: "function",
         imports: { default: async },
         exports: { default: async },
+        ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
@@ -100,6 +101,8 @@ struct Hosts {
 pub struct Function {
     /// Its name: the stem of the handler's file.
     pub name: String,
+    /// Its ARN, with API Gateway's stand-in account.
+    pub arn: String,
     /// Its code.
     pub code: Arc<Code>,
     /// Which of its versions: a number, or `$LATEST` for the file in the folder.
@@ -214,6 +217,7 @@ impl Sandbox {
         });
         Function {
             name: name.to_owned(),
+            arn: arn(name),
             code,
             version: version.to_owned(),
             config,

@@ -1,0 +1,45 @@
+//! Time that something may take.
+
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use tokio::time::{Sleep, sleep};
+
+/// The outcome of a future, unless that takes longer than `limit`. The time is
+/// taken from the end of its first turn on: most of what a gateway waits for
+/// needs no more than that, and a timer costs as much as a short answer.
+pub async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = pin!(None::<Sleep>);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if timer.is_none() {
+            timer.set(Some(sleep(limit)));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(cx).map(|()| None),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_has_no_outcome() {
+        let second = Duration::from_secs(1);
+        assert_eq!(within(second, ready(1)).await, Some(1));
+        assert_eq!(within(second, pending::<()>()).await, None);
+        let late = |ms| async move { sleep(Duration::from_millis(ms)).await };
+        assert_eq!(within(second, late(900)).await, Some(()));
+        assert_eq!(within(second, late(1100)).await, None);
+        // What is there at once needs no time.
+        assert_eq!(within(Duration::ZERO, ready(2)).await, Some(2));
+    }
+}
