@@ -390,7 +390,8 @@ pub(super) fn new_store(engine: &wasmtime::Engine, state: State) -> Store<State>
     if let Some(table) = store.concurrent_resource_table() {
         table.set_max_capacity(CONCURRENT_MAX);
     }
-    store.set_epoch_deadline(1);
+    // Whoever is done within a tick is never interrupted, whenever it began.
+    store.set_epoch_deadline(2);
     store.epoch_deadline_callback(|store| {
         store.data().meter().interrupted();
         Ok(UpdateDeadline::Yield(1))

@@ -65,7 +65,7 @@ impl Meter {
         self.memory_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// The guest was interrupted, as it has computed up to the next tick.
+    /// The guest was interrupted, as it has computed for more than a tick.
     pub fn interrupted(&self) {
         self.is_long.store(true, Ordering::Relaxed);
     }
