@@ -2,8 +2,8 @@
 //! sandbox.
 //!
 //! The rooms, in the order a request meets them; none imports one before it
-//! but [`config`], whose checked values all know, and [`telemetry`], which
-//! knows nobody:
+//! but [`config`], whose checked values all know, and [`telemetry`] and
+//! [`threads`], which know nobody:
 //!
 //! ```text
 //! server → router → pipeline → integration → sandbox | services

@@ -107,8 +107,11 @@ impl Server {
                     let stop = stop.clone();
                     let connection = async move {
                         // Here it belongs to the thread that serves it.
-                        if let Ok(stream) = TcpStream::from_std(stream) {
-                            own.connection(stream, client, stop).await;
+                        match TcpStream::from_std(stream) {
+                            Ok(stream) => own.connection(stream, client, stop).await,
+                            Err(error) => {
+                                tracing::warn!(%client, %error, "a connection could not be served");
+                            }
                         }
                         drop(permit);
                     };

@@ -25,8 +25,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What may be waited for at once on threads that block, of all threads
-/// together; that of a runtime by itself.
+/// Threads that may block, of all these together: as many as tokio gives one
+/// runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
 thread_local! {

@@ -2,7 +2,7 @@
 //!
 //! Every instance links each import of its component, which costs as much as
 //! some of the guests themselves. What is compiled with a standard library
-//! imports all that the library could need, for sockets alone some sixty
+//! imports all that the library could need, for sockets alone more than fifty
 //! functions. But a method takes a handle of its resource, and of some resources
 //! nobody here makes any: whoever calls such a method traps, for he has no
 //! handle. So all of them with the same signature are as good as the first.
