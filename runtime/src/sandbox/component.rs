@@ -13,7 +13,7 @@ use super::{
     bindings::FunctionPre,
     engine::{self, Concurrency},
     host::State,
-    initialisation, unreachable,
+    initialisation, linking,
 };
 
 /// What is made of a file, for its sandboxes to start from.
@@ -199,7 +199,7 @@ fn compiled(
         true => Cow::Owned(initialisation::run(&hosts.pools, &hosts.services, &bytes)?),
         false => bytes,
     };
-    let bytes = unreachable::merged(&bytes).map_or(bytes, Cow::Owned);
+    let bytes = linking::lean(&bytes).map_or(bytes, Cow::Owned);
     let component = Component::from_binary(&host.engine, &bytes).map_err(invalid)?;
     Ok(host.cache.put(&host.engine, &key, component))
 }

@@ -18,6 +18,7 @@ mod host;
 mod http;
 mod initialisation;
 mod invoke;
+mod linking;
 mod meter;
 mod outgoing;
 mod proxy_event;
@@ -25,7 +26,6 @@ mod proxy_event;
 mod resident;
 mod stdio;
 mod storage;
-mod unreachable;
 
 use std::{
     path::{Path, PathBuf},

@@ -6,25 +6,46 @@ use std::collections::HashMap;
 
 use wasmparser::{
     ConstExpr, ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody, Operator, Parser,
-    Payload, TypeRef,
+    Payload, TableType, TypeRef,
 };
 
 /// A core module. Of one that is not understood there is nothing.
 #[derive(Default)]
 pub struct Module<'m> {
-    types: Vec<FuncType>,
-    /// Names and types of the functions that it imports.
-    imports: Vec<(&'m str, &'m str, u32)>,
+    /// All of it.
+    pub bytes: &'m [u8],
+    pub types: Vec<FuncType>,
+    /// The functions that it imports.
+    pub imports: Vec<Import<'m>>,
+    /// How many tables it imports.
+    pub imported_tables: u32,
+    /// The types of its own functions.
+    pub functions: Vec<u32>,
+    /// Whether a section says where in its code something is, or by another
+    /// number than an index which function it is about.
+    pub has_places: bool,
     /// What it is, if it is a shim.
     pub shim: Option<Shim<'m>>,
     /// What it is, if it fills a shim's table.
     pub fixup: Option<Fixup<'m>>,
 }
 
+/// A function that a module imports.
+#[derive(Clone, Copy)]
+pub struct Import<'m> {
+    /// Its first name.
+    pub module: &'m str,
+    /// Its second.
+    pub name: &'m str,
+    /// Its type among those of the module.
+    pub ty: u32,
+}
+
 /// A module whose functions do nothing but call through its table.
 pub struct Shim<'m> {
     /// The table's name.
     pub table: &'m str,
+    pub table_type: TableType,
     /// Which slot each of its functions calls, by its name.
     pub forwards: HashMap<&'m str, u32>,
 }
@@ -33,47 +54,45 @@ pub struct Shim<'m> {
 pub struct Fixup<'m> {
     /// The table, as an import.
     pub table: (&'m str, &'m str),
+    pub table_type: TableType,
     /// The functions, as imports, by their slots.
     pub functions: Vec<(&'m str, &'m str)>,
-}
-
-/// Types of the functions that a module imports from one instance.
-pub struct Signatures<'o>(HashMap<&'o str, &'o FuncType>);
-
-impl Signatures<'_> {
-    pub fn of(&self, name: &str) -> Option<&FuncType> {
-        self.0.get(name).copied()
-    }
+    /// Their types.
+    pub types: Vec<FuncType>,
 }
 
 /// All that is read of a module.
 #[derive(Default)]
 struct Contents<'m> {
     types: Vec<FuncType>,
-    imports: Vec<(&'m str, &'m str, u32)>,
-    imported_tables: Vec<(&'m str, &'m str)>,
+    imports: Vec<Import<'m>>,
+    imported_tables: Vec<(&'m str, &'m str, TableType)>,
+    tables: Vec<TableType>,
     /// The types of its own functions.
     functions: Vec<u32>,
     bodies: Vec<FunctionBody<'m>>,
     exports: Vec<(&'m str, ExternalKind, u32)>,
     /// What its segments put into its only table, from the first slot on.
     elements: Vec<Vec<u32>>,
-    /// Whether there is anything else that matters.
+    /// Whether there is anything else that matters to a shim.
     has_more: bool,
+    has_places: bool,
 }
 
 impl<'m> Module<'m> {
     pub fn of(bytes: &'m [u8]) -> Self {
         let Some(contents) = Contents::of(bytes) else { return Self::default() };
         let (shim, fixup) = (contents.shim(), contents.fixup());
-        Self { types: contents.types, imports: contents.imports, shim, fixup }
-    }
-
-    pub fn signatures(&self, from: &str) -> Signatures<'_> {
-        let own = self.imports.iter().filter(|(module, ..)| *module == from);
-        Signatures(
-            own.filter_map(|(_, name, ty)| Some((*name, self.types.get(*ty as usize)?))).collect(),
-        )
+        Self {
+            bytes,
+            types: contents.types,
+            imports: contents.imports,
+            imported_tables: u32::try_from(contents.imported_tables.len()).unwrap_or(u32::MAX),
+            functions: contents.functions,
+            has_places: contents.has_places,
+            shim,
+            fixup,
+        }
     }
 }
 
@@ -96,13 +115,27 @@ impl<'m> Contents<'m> {
                 for import in section.into_imports() {
                     let import = import.ok()?;
                     match import.ty {
-                        TypeRef::Func(ty) => self.imports.push((import.module, import.name, ty)),
-                        TypeRef::Table(_) => {
-                            self.imported_tables.push((import.module, import.name));
+                        TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                            let (module, name) = (import.module, import.name);
+                            self.imports.push(Import { module, name, ty });
+                        }
+                        TypeRef::Table(ty) => {
+                            self.imported_tables.push((import.module, import.name, ty));
                         }
                         _ => self.has_more = true,
                     }
                 }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    self.tables.push(table.ok()?.ty);
+                }
+            }
+            Payload::CustomSection(section) => {
+                let name = section.name();
+                self.has_places |=
+                    [".debug_", "reloc.", "metadata.code."].iter().any(|own| name.starts_with(own))
+                        || ["linking", "external_debug_info"].contains(&name);
             }
             Payload::FunctionSection(section) => {
                 self.functions = section.into_iter().collect::<Result<_, _>>().ok()?;
@@ -160,7 +193,8 @@ impl<'m> Contents<'m> {
                 _ => return None,
             }
         }
-        Some(Shim { table: table?, forwards })
+        let [table_type] = self.tables[..] else { return None };
+        Some(Shim { table: table?, table_type, forwards })
     }
 
     /// The slot that a function calls with its own parameters, if that is all.
@@ -190,13 +224,18 @@ impl<'m> Contents<'m> {
         let ([table], [elements]) = (&self.imported_tables[..], &self.elements[..]) else {
             return None;
         };
-        let is_one = self.functions.is_empty() && self.exports.is_empty() && !self.has_more;
-        let function = |index: &u32| {
-            let (module, name, _) = self.imports.get(*index as usize)?;
-            Some((*module, *name))
-        };
-        let functions = elements.iter().map(function).collect::<Option<_>>()?;
-        is_one.then_some(Fixup { table: *table, functions })
+        let is_one = self.functions.is_empty()
+            && self.exports.is_empty()
+            && self.tables.is_empty()
+            && !self.has_more;
+        let (mut functions, mut types) = (Vec::new(), Vec::new());
+        for index in elements {
+            let import = self.imports.get(*index as usize)?;
+            functions.push((import.module, import.name));
+            types.push(self.types.get(import.ty as usize)?.clone());
+        }
+        let (module, name, table_type) = *table;
+        is_one.then_some(Fixup { table: (module, name), table_type, functions, types })
     }
 }
 

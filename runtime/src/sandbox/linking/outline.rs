@@ -208,6 +208,24 @@ impl<'c> Outline<'c> {
         matches!(self.core_functions.get(function as usize), Some(CoreFunction::Unreachable))
     }
 
+    /// How many instances of a module there are.
+    pub fn instances_of(&self, module: u32) -> usize {
+        let is_one = |own: &&CoreInstance<'_>| match own {
+            CoreInstance::Of { module: own, .. } => *own == module,
+            CoreInstance::Exports(_) => false,
+        };
+        self.core_instances.iter().filter(is_one).count()
+    }
+
+    /// The core function that a group hands out by a name.
+    pub fn handed_out(&self, instance: u32, name: &str) -> Option<u32> {
+        let CoreInstance::Exports(exports) = self.core_instances.get(instance as usize)? else {
+            return None;
+        };
+        let is_it = |own: &&Export<'_>| own.kind == ExternalKind::Func && own.name == name;
+        exports.iter().find(is_it).map(|own| own.index)
+    }
+
     /// Which export a core function is, where it is one.
     pub fn export(&self, function: u32) -> Option<Item<'c>> {
         match self.core_functions.get(function as usize)? {
@@ -217,7 +235,7 @@ impl<'c> Outline<'c> {
     }
 
     /// The modules that get a core instance, and by which names.
-    pub fn users(&self, instance: u32) -> impl Iterator<Item = (u32, &'c str)> {
+    fn users(&self, instance: u32) -> impl Iterator<Item = (u32, &'c str)> {
         self.core_instances.iter().flat_map(move |own| {
             let (module, arguments) = match own {
                 CoreInstance::Of { module, arguments } => (*module, &arguments[..]),

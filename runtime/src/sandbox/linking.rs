@@ -1,0 +1,275 @@
+//! What every instance of a component links, made less before it is compiled.
+//!
+//! Linking one import costs an instance as much as hundreds of a guest's own
+//! instructions, and what is compiled with a standard library imports all that
+//! the library could need. Two kinds of imports become functions of the module's
+//! own instead:
+//!
+//! - What nobody can call. A method takes a handle of its resource, and of some
+//!   resources nobody here makes any: for sockets alone these are more than fifty
+//!   functions. They trap, as they would without a handle.
+//! - What needs the memory of the module that imports it. `wit-component` hands it
+//!   out by way of a shim, whose functions call through a table that a third
+//!   module fills once the memory is there. The module calls through that table
+//!   itself.
+//!
+//! Whatever is not understood is left as it is.
+
+mod module;
+mod outline;
+mod rewrite;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use wasm_encoder::{Component, ExportKind, InstanceSection, ModuleArg, ModuleSection, RawSection};
+use wasmparser::{ExternalKind, Instance, InstantiationArg, Parser, Payload};
+
+use module::{Fixup, Module, Shim};
+use outline::{CoreInstance, Outline};
+use rewrite::{Body, Own};
+
+/// Whether there is never a handle of a resource. Sockets are refused before one
+/// is made, as are look-ups of names; and standard streams are no terminals.
+fn is_never_made(interface: &str, resource: &str) -> bool {
+    let Some((interface, version)) = interface.split_once('@') else { return false };
+    let resources: &[&str] = match interface {
+        "wasi:sockets/tcp" => &["tcp-socket"],
+        "wasi:sockets/udp" => {
+            &["udp-socket", "incoming-datagram-stream", "outgoing-datagram-stream"]
+        }
+        "wasi:sockets/ip-name-lookup" => &["resolve-address-stream"],
+        "wasi:cli/terminal-input" => &["terminal-input"],
+        "wasi:cli/terminal-output" => &["terminal-output"],
+        _ => &[],
+    };
+    version.starts_with("0.2.") && !version.contains('-') && resources.contains(&resource)
+}
+
+/// Whether a function takes a handle that there never is.
+fn is_never_called(interface: &str, function: &str) -> bool {
+    let method = function.strip_prefix("[method]").and_then(|own| own.split_once('.'));
+    method.is_some_and(|(resource, _)| is_never_made(interface, resource))
+}
+
+/// The name by which a module gets a shim, for its table.
+const SHIM: &str = "mayfly:shim";
+
+/// The same component with fewer imports of its modules; none where it has no such
+/// imports, or is not understood.
+pub fn lean(component: &[u8]) -> Option<Vec<u8>> {
+    let outline = Outline::of(component)?;
+    let modules: Vec<Module<'_>> = outline.modules.iter().map(|own| Module::of(own)).collect();
+    let new = New::of(&outline, &modules);
+    if new.modules.is_empty() { None } else { rewritten(component, &new) }
+}
+
+/// What is written anew.
+#[derive(Default)]
+struct New {
+    /// Modules, by their index.
+    modules: HashMap<u32, wasm_encoder::Module>,
+    /// The shim that an instance gets in addition, by the instance.
+    shims: HashMap<u32, u32>,
+}
+
+impl New {
+    fn of(outline: &Outline<'_>, modules: &[Module<'_>]) -> Self {
+        let shims = Shims::of(outline, modules);
+        let mut new = Self::default();
+        for (index, instance) in (0..).zip(&outline.core_instances) {
+            let CoreInstance::Of { module, arguments } = instance else { continue };
+            let Some(own) = modules.get(*module as usize) else { continue };
+            // Others may get other functions.
+            if outline.instances_of(*module) != 1 || own.shim.is_some() {
+                continue;
+            }
+            let written = match shims.filled_by(*module) {
+                Some(slots) => slots.filler(outline),
+                None => {
+                    let Some(own) = shims.own(outline, own, arguments) else { continue };
+                    if let Some((shim, _)) = own.shim {
+                        new.shims.insert(index, shim);
+                    }
+                    own.module()
+                }
+            };
+            match written {
+                Some(written) => drop(new.modules.insert(*module, written)),
+                None => drop(new.shims.remove(&index)),
+            }
+        }
+        new
+    }
+}
+
+/// A shim's instance and the module that fills its table.
+struct Slots<'m> {
+    instance: u32,
+    shim: &'m Shim<'m>,
+    /// The module that fills it.
+    filler: u32,
+    fixup: &'m Fixup<'m>,
+    /// Core functions, by their slots.
+    functions: Vec<u32>,
+}
+
+impl<'m> Slots<'m> {
+    /// Those of an instance, if it is a shim's.
+    fn of(
+        outline: &Outline<'m>,
+        modules: &'m [Module<'m>],
+        index: u32,
+        instance: &CoreInstance<'_>,
+    ) -> Option<Self> {
+        let module = |index: u32| modules.get(index as usize);
+        let CoreInstance::Of { module: own, .. } = instance else { return None };
+        let shim = module(*own)?.shim.as_ref()?;
+        // Who else has its table could put there what he likes.
+        let [filler] = &outline.users_of_table(index, shim.table)[..] else { return None };
+        let fixup = module(filler.module)?.fixup.as_ref()?;
+        if fixup.table != (filler.import, filler.name) || outline.instances_of(filler.module) != 1 {
+            return None;
+        }
+        let function = |(from, name): &(&str, &str)| {
+            let export = filler.exports.iter().find(|own| own.name == *name)?;
+            (*from == filler.import).then_some(export.index)
+        };
+        let functions = fixup.functions.iter().map(function).collect::<Option<_>>()?;
+        Some(Self { instance: index, shim, filler: filler.module, fixup, functions })
+    }
+
+    /// What fills the table with what can be called.
+    fn filler(&self, outline: &Outline<'_>) -> Option<wasm_encoder::Module> {
+        let is_kept = |slot: usize| {
+            self.functions.get(slot).is_some_and(|function| !outline.is_unreachable(*function))
+        };
+        let all = (0..self.functions.len()).all(is_kept);
+        if all { None } else { rewrite::filler(self.fixup, is_kept) }
+    }
+}
+
+struct Shims<'m>(Vec<Slots<'m>>);
+
+impl<'m> Shims<'m> {
+    fn of(outline: &Outline<'m>, modules: &'m [Module<'m>]) -> Self {
+        let instances = (0..).zip(&outline.core_instances);
+        Self(instances.filter_map(|(at, own)| Slots::of(outline, modules, at, own)).collect())
+    }
+
+    fn filled_by(&self, module: u32) -> Option<&Slots<'m>> {
+        self.0.iter().find(|own| own.filler == module)
+    }
+
+    /// Which imports of a module become functions of its own, given what it is
+    /// instantiated with; none if none does.
+    fn own<'o>(
+        &'o self,
+        outline: &Outline<'_>,
+        module: &'o Module<'o>,
+        arguments: &[InstantiationArg<'_>],
+    ) -> Option<Own<'o>> {
+        let mut own = Own { module, bodies: HashMap::new(), shim: None };
+        for (index, import) in (0..).zip(&module.imports) {
+            let argument = arguments.iter().find(|own| own.name == import.module)?;
+            let item = match outline.handed_out(argument.index, import.name) {
+                Some(function) if outline.is_unreachable(function) => {
+                    own.bodies.insert(index, Body::Unreachable);
+                    continue;
+                }
+                Some(function) => outline.export(function),
+                None => Some((argument.index, import.name)),
+            };
+            let body = item.and_then(|item| self.body(outline, &mut own, item));
+            own.bodies.extend(body.map(|body| (index, body)));
+        }
+        // The name is free: it is not one of `wit-component`'s.
+        let is_free = arguments.iter().all(|own| own.name != SHIM);
+        (is_free && !own.bodies.is_empty()).then_some(own)
+    }
+
+    /// What a function does that an instance exports, if that is a shim's.
+    fn body<'o>(
+        &'o self,
+        outline: &Outline<'_>,
+        own: &mut Own<'o>,
+        (instance, name): (u32, &str),
+    ) -> Option<Body> {
+        let slots = self.0.iter().find(|own| own.instance == instance)?;
+        let slot = *slots.shim.forwards.get(name)?;
+        if outline.is_unreachable(*slots.functions.get(slot as usize)?) {
+            return Some(Body::Unreachable);
+        }
+        // There is one name, for one shim.
+        if own.shim.is_some_and(|(other, _)| other != instance) {
+            return None;
+        }
+        own.shim = Some((instance, slots.shim));
+        Some(Body::Slot(slot))
+    }
+}
+
+/// The same component, with what is new in it.
+fn rewritten(component: &[u8], new: &New) -> Option<Vec<u8>> {
+    let mut written = Component::new();
+    let (mut depth, mut module, mut instance) = (0_u32, 0_u32, 0_u32);
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload.ok()?;
+        match &payload {
+            Payload::Version { .. } => {
+                depth += 1;
+                continue;
+            }
+            Payload::End(_) => {
+                depth -= 1;
+                continue;
+            }
+            // A nested one is copied as a whole, by its section's range.
+            _ if depth > 1 => continue,
+            Payload::ModuleSection { .. } => {
+                module += 1;
+                if let Some(new) = new.modules.get(&(module - 1)) {
+                    written.section(&ModuleSection(new));
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        if let Payload::InstanceSection(section) = payload {
+            let mut instances = InstanceSection::new();
+            for own in section {
+                match own.ok()? {
+                    Instance::Instantiate { module_index, args } => {
+                        let args = args.iter().map(|own| (own.name, own.index));
+                        let args = args.chain(new.shims.get(&instance).map(|shim| (SHIM, *shim)));
+                        let args = args.map(|(name, index)| (name, ModuleArg::Instance(index)));
+                        instances.instantiate(module_index, args.collect::<Vec<_>>());
+                    }
+                    Instance::FromExports(exports) => {
+                        let exports = exports.iter();
+                        let exports =
+                            exports.map(|own| Some((own.name, kind(own.kind)?, own.index)));
+                        instances.export_items(exports.collect::<Option<Vec<_>>>()?);
+                    }
+                }
+                instance += 1;
+            }
+            written.section(&instances);
+        } else if let Some((id, range)) = payload.as_section() {
+            written.section(&RawSection { id, data: component.get(range)? });
+        }
+    }
+    Some(written.finish())
+}
+
+fn kind(kind: ExternalKind) -> Option<ExportKind> {
+    Some(match kind {
+        ExternalKind::Func => ExportKind::Func,
+        ExternalKind::Table => ExportKind::Table,
+        ExternalKind::Memory => ExportKind::Memory,
+        ExternalKind::Global => ExportKind::Global,
+        ExternalKind::Tag => ExportKind::Tag,
+        ExternalKind::FuncExact => return None,
+    })
+}

@@ -1,0 +1,216 @@
+use wasmtime::{
+    Config, Engine, Store,
+    component::{Component, Linker, Resource, ResourceType},
+};
+
+use super::{lean, module::Module, outline::Outline};
+
+/// What the second function of a shim does.
+const FORWARDS: &str = "local.get 0 local.get 1 i32.const 1 call_indirect (type $t)";
+
+/// The interface of sockets: what takes a socket cannot be called.
+const TCP: &str = "wasi:sockets/tcp@0.2.3";
+
+/// A component whose main module calls methods of an imported interface by its own
+/// table: `a` and `c`, whose result needs its memory, and likewise `b` and `d`. The
+/// export `run` calls one of them by its number and answers what it does, for `c`
+/// and `d` how long.
+fn component(interface: &str, second: &str, more: &str) -> Vec<u8> {
+    let method = |name: &str, result: &str| {
+        format!(
+            r#"(export "[method]tcp-socket.{name}" (func (param "self" (borrow $socket)) (result {result})))"#
+        )
+    };
+    let lower = |name: &str, options: &str| {
+        format!(
+            r#"(alias export $tcp "[method]tcp-socket.{name}" (func ${name}))
+               (core func $core-{name} (canon lower (func ${name}) {options}))"#
+        )
+    };
+    let memory = "(memory $memory) (realloc $realloc)";
+    let text = format!(
+        r#"(component
+          (import "{interface}" (instance $tcp
+            (export "tcp-socket" (type $socket (sub resource)))
+            (export "open" (func (result (own $socket))))
+            {} {} {} {}))
+          (alias export $tcp "tcp-socket" (type $socket))
+          (core module $shim
+            (type $t (func (param i32 i32)))
+            (table (export "$imports") 3 3 funcref)
+            (func (export "0") (type $t) local.get 0 local.get 1 i32.const 0 call_indirect (type $t))
+            (func (export "1") (type $t) {second})
+            (func (export "2") (type $t) local.get 0 local.get 1 i32.const 2 call_indirect (type $t)))
+          (core module $main
+            (type $plain (func (param i32) (result i32)))
+            (import "tcp" "a" (func $a (param i32) (result i32)))
+            (import "tcp" "c" (func $c (param i32 i32)))
+            (import "tcp" "open" (func $open (result i32)))
+            (import "tcp" "b" (func $b (param i32) (result i32)))
+            (import "tcp" "d" (func $d (param i32 i32)))
+            (import "tcp" "drop" (func $drop (param i32)))
+            (memory (export "memory") 1)
+            (table $own 4 4 funcref)
+            (elem (table $own) (i32.const 0) func $a $b $length-c $length-d)
+            (func $length-c (type $plain) local.get 0 i32.const 8 call $c i32.const 12 i32.load)
+            (func $length-d (type $plain) local.get 0 i32.const 8 call $d i32.const 12 i32.load)
+            (func (export "run") (param i32) (result i32) (local i32)
+              call $open
+              local.tee 1
+              local.get 0
+              call_indirect $own (type $plain)
+              local.get 1
+              call $drop)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+            {more})
+          (core module $fixup
+            (import "" "$imports" (table 3 3 funcref))
+            (import "" "0" (func (param i32 i32)))
+            (import "" "1" (func (param i32 i32)))
+            (elem (i32.const 0) func 0 1))
+          (core instance $shimmed (instantiate $shim))
+          (alias core export $shimmed "0" (core func $c))
+          (alias core export $shimmed "1" (core func $d))
+          (alias core export $shimmed "$imports" (core table $imports))
+          {} {}
+          (alias export $tcp "open" (func $open))
+          (core func $core-open (canon lower (func $open)))
+          (core func $drop (canon resource.drop $socket))
+          (core instance $args
+            (export "a" (func $core-a)) (export "b" (func $core-b)) (export "open" (func $core-open))
+            (export "c" (func $c)) (export "d" (func $d)) (export "drop" (func $drop)))
+          (core instance $instance (instantiate $main (with "tcp" (instance $args))))
+          (alias core export $instance "memory" (core memory $memory))
+          (alias core export $instance "realloc" (core func $realloc))
+          (alias core export $instance "run" (core func $run))
+          {} {}
+          (core instance $fill
+            (export "$imports" (table $imports))
+            (export "0" (func $core-c)) (export "1" (func $core-d)))
+          (core instance (instantiate $fixup (with "" (instance $fill))))
+          (func (export "run") (param "number" u32) (result u32) (canon lift (core func $run))))"#,
+        method("a", "u32"),
+        method("b", "u32"),
+        method("c", "string"),
+        method("d", "string"),
+        lower("a", ""),
+        lower("b", ""),
+        lower("c", memory),
+        lower("d", memory),
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+fn engine() -> Engine {
+    let mut config = Config::new();
+    config.wasm_component_model(true);
+    Engine::new(&config).expect("an engine")
+}
+
+/// What `run` answers, or why it does not.
+fn run(component: &[u8], interface: &str, number: u32) -> Result<u32, String> {
+    struct Socket;
+    let engine = engine();
+    let component = Component::new(&engine, component).expect("it is valid");
+    let mut linker = Linker::<()>::new(&engine);
+    let mut host = linker.instance(interface).expect("an interface");
+    host.resource("tcp-socket", ResourceType::host::<Socket>(), |_, _| Ok(())).expect("new");
+    host.func_wrap("open", |_, ()| Ok((Resource::<Socket>::new_own(7),))).expect("new");
+    for (name, answer) in [("a", 10_u32), ("b", 20)] {
+        let name = format!("[method]tcp-socket.{name}");
+        host.func_wrap(&name, move |_, (_,): (Resource<Socket>,)| Ok((answer,))).expect("new");
+    }
+    for (name, answer) in [("c", "thirty"), ("d", "fourteen bytes")] {
+        let name = format!("[method]tcp-socket.{name}");
+        host.func_wrap(&name, move |_, (_,): (Resource<Socket>,)| Ok((answer.to_owned(),)))
+            .expect("new");
+    }
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &component).expect("an instance");
+    let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run").expect("a function");
+    let answer = run.call(&mut store, (number,));
+    answer.map(|(answer,)| answer).map_err(|error| error.root_cause().to_string())
+}
+
+/// How many functions the modules of a component import: the main one, and what
+/// fills the shim's table.
+fn imports(component: &[u8]) -> (usize, usize) {
+    let outline = Outline::of(component).expect("it is understood");
+    let number = |index: usize| Module::of(outline.modules[index]).imports.len();
+    (number(1), number(2))
+}
+
+#[test]
+fn what_nobody_can_call_is_linked_by_nobody() {
+    let before = component(TCP, FORWARDS, "");
+    assert_eq!(imports(&before), (6, 2));
+    let after = lean(&before).expect("there is something to do");
+    // What makes a socket is called like anything else.
+    assert_eq!(imports(&after), (1, 0));
+    for number in 0..4 {
+        assert_eq!(
+            run(&after, TCP, number),
+            Err("wasm trap: wasm `unreachable` instruction executed".to_owned())
+        );
+    }
+    assert_eq!(lean(&after), None);
+}
+
+#[test]
+fn what_can_be_called_is_called_without_a_shim() {
+    for interface in [
+        "wasi:sockets/tcp@0.3.0",
+        "wasi:sockets/tcp@0.2.0-rc",
+        "wasi:sockets/tcp",
+        "own:tcp/tcp@0.2.0",
+    ] {
+        let before = component(interface, FORWARDS, "");
+        let after = lean(&before).expect("there is something to do");
+        assert_eq!(imports(&after), (4, 2), "{interface}");
+        for (number, answer) in [10, 20, 6, 14, 0].into_iter().enumerate() {
+            let number = u32::try_from(number).expect("it is small");
+            let before = run(&before, interface, number);
+            assert_eq!(run(&after, interface, number), before, "{interface}");
+            assert_eq!(before.ok(), (number < 4).then_some(answer), "{interface}");
+        }
+        assert_eq!(lean(&after), None);
+    }
+}
+
+#[test]
+fn shims_are_followed_only_if_they_are_shims() {
+    for second in [
+        "local.get 1 local.get 0 i32.const 1 call_indirect (type $t)",
+        "i32.const 0 local.get 1 i32.const 1 call_indirect (type $t)",
+        "local.get 0 local.get 1 local.get 0 call_indirect (type $t)",
+        "local.get 0 local.get 1 i32.const 1 call_indirect (type $t) nop",
+        "unreachable",
+    ] {
+        let after = lean(&component(TCP, second, "")).expect("there is something to do");
+        // All that comes from the shim stays, and what fills its table.
+        assert_eq!(imports(&after), (3, 2), "{second}");
+        Component::new(&engine(), &after).expect("it is valid");
+        assert_eq!(lean(&component("own:tcp/tcp@0.2.0", second, "")), None, "{second}");
+    }
+}
+
+#[test]
+fn a_module_with_places_in_its_code_stays() {
+    let before = component("own:tcp/tcp@0.2.0", FORWARDS, r#"(@custom ".debug_line" "")"#);
+    assert_eq!(lean(&before), None);
+    let after = lean(&component(TCP, FORWARDS, r#"(@custom ".debug_line" "")"#));
+    let after = after.expect("the table needs no filling");
+    assert_eq!(imports(&after), (6, 0));
+    run(&after, TCP, 2).expect_err("nobody has a socket");
+}
+
+#[test]
+fn what_is_damaged_is_left_alone() {
+    let whole = component(TCP, FORWARDS, "");
+    for length in (0..whole.len()).step_by(7) {
+        // Whatever it finds, it does not panic.
+        let _ = lean(&whole[..length]);
+    }
+    assert_eq!(lean(b"(component)"), None);
+    assert_eq!(lean(&wat::parse_str("(component)").expect("a component")), None);
+}
