@@ -59,8 +59,15 @@ impl Writer {
 
     /// A number.
     pub fn number(&mut self, number: u16) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "{number}");
+        let mut unit = 10_000;
+        while unit > 1 && number < unit {
+            unit /= 10;
+        }
+        while unit > 0 {
+            // A digit has one byte.
+            self.0.push(char::from(b'0' + (number / unit % 10) as u8));
+            unit /= 10;
+        }
     }
 
     /// A string.
@@ -136,6 +143,15 @@ mod tests {
                 "a\"b": ["{", "["], "none": [], "number": 65535, "object": { "flag": true }
             }))
         );
+    }
+
+    #[test]
+    fn numbers_are_written_as_ever() {
+        for number in 0..=u16::MAX {
+            let mut json = Writer::with_capacity(0);
+            json.number(number);
+            assert_eq!(json.finish(), number.to_string());
+        }
     }
 
     proptest! {

@@ -134,12 +134,6 @@ impl Writer {
         let _ = write!(self.0, "{number}");
     }
 
-    /// A string of what prints without anything to escape, such as an address.
-    pub fn plain(&mut self, value: impl Display) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "\"{value}\"");
-    }
-
     /// Anything that has a JSON form.
     pub fn value(&mut self, value: &(impl Serialize + ?Sized)) {
         match serde_json::to_string(value) {
@@ -336,10 +330,9 @@ mod tests {
                     json.item().text_or_null(None);
                 });
                 json.member("value").value(&json!({ "a": [1.5] }));
-                json.member("plain").plain(std::net::Ipv4Addr::LOCALHOST);
             });
         });
-        let expected = r#"{"text":"{","none":{},"a\"b":[1,true,[],null],"value":{"a":[1.5]},"plain":"127.0.0.1"}"#;
+        let expected = r#"{"text":"{","none":{},"a\"b":[1,true,[],null],"value":{"a":[1.5]}}"#;
         assert_eq!(text, expected);
     }
 

@@ -3,7 +3,7 @@
 //! Format 1.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 //! Format 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use std::{borrow::Cow, fmt::Write as _, time::SystemTime};
+use std::{borrow::Cow, fmt::Write as _, net::IpAddr, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::header;
@@ -148,13 +148,28 @@ pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str,
         forwarded_for.push_str(&String::from_utf8_lossy(line.as_bytes()));
         forwarded_for.push_str(", ");
     }
-    forwarded_for.push_str(&request.connection.peer().to_string());
+    forwarded_for.push_str(&address_text(request.connection.peer()));
     [
         (TRACE_ID, Cow::Borrowed(request.exchange.trace_id())),
         (FORWARDED_FOR, Cow::Owned(forwarded_for)),
         (FORWARDED_PORT, Cow::Owned(request.connection.port().to_string())),
         (FORWARDED_PROTO, Cow::Borrowed(request.connection.scheme())),
     ]
+}
+
+/// An address as it is usually written.
+fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(15);
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let leading = usize::from(octet < 100) + usize::from(octet < 10);
+        text.extend(digits[leading..].iter().map(|digit| char::from(b'0' + digit)));
+    }
+    text
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -241,7 +256,7 @@ fn epoch_millis(time: SystemTime) -> u64 {
 
 /// The first label of a host name; the whole of an address.
 fn domain_prefix(domain: &str) -> &str {
-    if domain.starts_with('[') || domain.parse::<std::net::IpAddr>().is_ok() {
+    if domain.starts_with('[') || domain.parse::<IpAddr>().is_ok() {
         return domain;
     }
     domain.split('.').next().unwrap_or(domain)
@@ -367,7 +382,7 @@ fn identity_v1(json: &mut Writer, about: &About<'_>, caller: Option<&Caller>) {
     json.member("cognitoIdentityId").null();
     json.member("cognitoIdentityPoolId").null();
     json.member("principalOrgId").null();
-    json.member("sourceIp").plain(about.connection.client.ip());
+    json.member("sourceIp").text(&address_text(about.connection.client.ip()));
     json.member("user").text_or_null(user_id);
     let user_agent = header_text(about.headers, header::USER_AGENT);
     json.member("userAgent").text_or_null(user_agent.as_deref());
@@ -468,7 +483,7 @@ fn context_v2(json: &mut Writer, request: &MethodRequest<'_>) {
         json.member("method").text(request.method.as_str());
         json.member("path").text(&path_v2(request));
         json.member("protocol").text(request.protocol());
-        json.member("sourceIp").plain(request.connection.client.ip());
+        json.member("sourceIp").text(&address_text(request.connection.client.ip()));
         let user_agent = request.header_text(header::USER_AGENT);
         json.member("userAgent").text(user_agent.as_deref().unwrap_or_default());
     });
@@ -537,6 +552,14 @@ mod tests {
         assert_eq!(canonical("accept"), "Accept");
         assert_eq!(canonical("x-requested-with"), "X-Requested-With");
         assert_eq!(canonical("authtoken"), "authtoken");
+    }
+
+    #[test]
+    fn addresses_are_written_as_ever() {
+        for text in ["0.0.0.0", "127.0.0.1", "9.10.99.100", "255.200.20.2", "::1", "2001:db8::7"] {
+            let address = text.parse().expect("an address");
+            assert_eq!(address_text(address), text);
+        }
     }
 
     #[test]

@@ -184,7 +184,8 @@ pub fn remove_connection_headers(headers: &mut HeaderMap) {
 
 /// Removes what describes a connection.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    for name in event::HOP_BY_HOP {
+    let is_one = |name: &HeaderName| event::HOP_BY_HOP.contains(&name.as_str());
+    while let Some(name) = headers.keys().find(|name| is_one(name)).cloned() {
         headers.remove(name);
     }
 }

@@ -242,8 +242,14 @@ pub fn extended_id(id: Uuid) -> String {
 /// X-Ray's `Root=1-TIME-ID`.
 fn trace_id(id: Uuid, time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let id = id.simple().to_string();
-    format!("Root=1-{seconds:08x}-{}", &id[..24])
+    let mut text = String::with_capacity(40);
+    text.push_str("Root=1-");
+    // Eight digits, until 2106.
+    let digits = (0..8).rev().map(|digit| (seconds >> (4 * digit)) as u32 & 0xf);
+    text.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
+    text.push('-');
+    text.push_str(&id.simple().encode_lower(&mut Uuid::encode_buffer())[..24]);
+    text
 }
 
 /// Answers a request. Never fails: what goes wrong is part of the answer.
@@ -534,5 +540,17 @@ fn identify(gateway: &Gateway, exchange: &Exchange<'_>, response: &mut Response<
             set(EXTENDED_ID, &extended_id(exchange.id));
         }
         ApiKind::Http => set(HTTP_REQUEST_ID, &exchange.request_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_ids_have_the_time_and_most_of_an_id() {
+        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(0x0a1b_2c3d);
+        assert_eq!(trace_id(id, time), "Root=1-0a1b2c3d-0123456789abcdef01234567");
     }
 }

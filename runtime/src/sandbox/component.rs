@@ -11,7 +11,7 @@ use wasmtime_wasi_http::{p2::bindings as http_p2, p3::bindings as http_p3};
 use super::{
     Hosts, adapter,
     bindings::FunctionPre,
-    engine::{self, Concurrency},
+    engine::{self, Kind},
     host::State,
     initialisation, linking,
 };
@@ -99,6 +99,9 @@ const COMPONENT: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 /// The first bytes of a core module: magic, version 1, layer 0.
 const CORE_MODULE: [u8; 8] = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 
+/// What a function of `mayfly:lambda` exports.
+const HANDLE: &str = "handle";
+
 /// The two forms of WebAssembly.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -124,13 +127,12 @@ pub(super) fn find(
     sha256: &[u8; 32],
 ) -> Result<Option<Compiled>, LoadError> {
     let key = recognise(wasm)?.key(sha256);
-    let kind = concurrency(wasm);
+    let kind = kind_of(wasm);
     let mut host = hosts.get(kind)?;
     let mut found = host.cache.get(&host.engine, &key);
     // What a module is told by is only in its component.
-    if kind == Concurrency::Serial && found.as_ref().is_some_and(|own| is_async(&host.engine, own))
-    {
-        host = hosts.get(Concurrency::Async)?;
+    if kind != Kind::Async && found.as_ref().is_some_and(|own| is_async(&host.engine, own)) {
+        host = hosts.get(Kind::Async)?;
         found = host.cache.get(&host.engine, &key);
     }
     found.map(|component| link(hosts, host, &component)).transpose()
@@ -139,7 +141,7 @@ pub(super) fn find(
 /// Compiles a file with this digest, or takes its code from the cache.
 pub(super) fn load(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Result<Compiled, LoadError> {
     let form = recognise(wasm)?;
-    let kind = concurrency(wasm);
+    let kind = kind_of(wasm);
     let mut host = hosts.get(kind)?;
     let mut component = compiled(hosts, host, form, sha256, wasm);
     let needs_the_other = match &component {
@@ -148,8 +150,8 @@ pub(super) fn load(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Result<Comp
         Err(LoadError::Invalid(reason)) => reason.contains("async"),
         Err(_) => false,
     };
-    if kind == Concurrency::Serial && needs_the_other {
-        host = hosts.get(Concurrency::Async)?;
+    if kind != Kind::Async && needs_the_other {
+        host = hosts.get(Kind::Async)?;
         component = compiled(hosts, host, form, sha256, wasm);
     }
     link(hosts, host, &component?)
@@ -230,11 +232,12 @@ pub(super) fn invalid(error: wasmtime::Error) -> LoadError {
 }
 
 /// The engine that a component is for, as far as its names tell.
-fn concurrency(component: &[u8]) -> Concurrency {
-    match names(component).into_iter().any(is_of_wasi_3) {
-        true => Concurrency::Async,
-        false => Concurrency::Serial,
+fn kind_of(component: &[u8]) -> Kind {
+    let names = names(component);
+    if names.iter().any(|name| is_of_wasi_3(name)) {
+        return Kind::Async;
     }
+    if names.contains(&HANDLE) { Kind::Native } else { Kind::Serial }
 }
 
 /// What a component imports and exports itself, by name. What is none, or is
@@ -287,7 +290,7 @@ fn guest(host: &Host, component: &Component, pre: InstancePre<State>) -> Result<
         })
     };
     let wrong = |error: wasmtime::Error| LoadError::Export(unexpected(host, component, &error));
-    if exports.contains(&"handle") {
+    if exports.contains(&HANDLE) {
         return Ok(Guest::Function(FunctionPre::new(pre).map_err(wrong)?));
     }
     if has("wasi:http/incoming-handler", "0.2.") {

@@ -50,11 +50,23 @@ const WASM_STACK_BYTES: usize = 1024 * 1024;
 /// That stack, and what the host needs on top while it serves an import.
 const FIBER_STACK_BYTES: usize = 2 * MIB;
 
+/// What a guest's code may address, in bytes: with all of that reserved, and the
+/// guard behind it, no address needs to be checked.
+const ADDRESSABLE_BYTES: u64 = 4 << 30;
+
+/// What lies behind it and is never accessible, in bytes: constant offsets of
+/// loads and stores, up to this, need no check either.
+const GUARD_BYTES: u64 = 32 << 20;
+
 /// Which guests an engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concurrency {
-    /// Those whose calls run one after the other: all but WASI 0.3's.
+pub enum Kind {
+    /// Whose calls run one after the other, and whose memory probably grows: each
+    /// address is checked.
     Serial,
+    /// Functions of `mayfly:lambda`, whose memory seldom grows, as the SDK's arena
+    /// is part of it from the start: guard pages stand in for the checks.
+    Native,
     /// Those of WASI 0.3, which have tasks, streams and futures. What keeps
     /// account of them makes every invocation some microseconds slower.
     Async,
@@ -75,7 +87,7 @@ pub fn knows_written_pages() -> bool {
 }
 
 /// The engine of invocations, whose sandboxes come from pools.
-pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> {
+pub fn new(pools: &Pools, kind: Kind) -> wasmtime::Result<Engine> {
     let memory_bytes = pools.memory_mb_max as usize * MIB;
     let sandboxes = pools.concurrency_max;
 
@@ -105,7 +117,7 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
         // can tell which those are.
         .pagemap_scan(Enabled::Auto);
 
-    let mut config = config(pools, concurrency);
+    let mut config = config(pools, kind);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
 }
@@ -113,26 +125,34 @@ pub fn new(pools: &Pools, concurrency: Concurrency) -> wasmtime::Result<Engine> 
 /// An engine for a single sandbox, which takes no slot from those that wait
 /// for requests.
 pub fn of_one(pools: &Pools) -> wasmtime::Result<Engine> {
-    Engine::new(&config(pools, Concurrency::Serial))
+    Engine::new(&config(pools, Kind::Serial))
 }
 
-fn config(pools: &Pools, concurrency: Concurrency) -> Config {
+fn config(pools: &Pools, kind: Kind) -> Config {
     let mut config = Config::new();
+    if kind == Kind::Native {
+        config
+            .signals_based_traps(true)
+            .memory_guard_size(GUARD_BYTES)
+            .memory_reservation(ADDRESSABLE_BYTES);
+    } else {
+        // With guard pages every `memory.grow`, and every reset of what has
+        // grown, is an `mprotect`, which takes the process's memory lock and
+        // interrupts the other cores; explicit bounds checks need none.
+        config
+            .signals_based_traps(false)
+            .memory_guard_size(0)
+            .memory_reservation(u64::from(pools.memory_mb_max) * MIB as u64);
+    }
     config
         // Guests that loop are interrupted at the next tick.
         .epoch_interruption(true)
-        // With guard pages every `memory.grow` and every reset is an
-        // `mprotect`, which takes the process's memory lock and interrupts the
-        // other cores; explicit bounds checks need none.
-        .signals_based_traps(false)
-        .memory_guard_size(0)
-        .memory_reservation(u64::from(pools.memory_mb_max) * MIB as u64)
         // None grows beyond that, so code may keep a memory's address in a register.
         .memory_may_move(false)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .wasm_component_model(true)
-        .concurrency_support(concurrency == Concurrency::Async)
+        .concurrency_support(kind == Kind::Async)
         // What debuggers of the process would need; a guest's own frames are found
         // without it.
         .native_unwind_info(false)

@@ -21,7 +21,7 @@ use super::{
         logging::{self, Level},
         services, types,
     },
-    engine::Concurrency,
+    engine::Kind,
     meter::Meter,
     outgoing::Outgoing,
     stdio::{Kept, LogLines, Output},
@@ -146,17 +146,17 @@ impl State {
 }
 
 /// Everything that a function may import.
-pub fn add_to_linker(linker: &mut Linker<State>, concurrency: Concurrency) -> wasmtime::Result<()> {
+pub fn add_to_linker(linker: &mut Linker<State>, kind: Kind) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    if concurrency == Concurrency::Async {
+    if kind == Kind::Async {
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
     linker.allow_shadowing(true);
     insecure_seed::add_to_linker::<_, HasSelf<_>>(linker, |state: &mut State| state)?;
     linker.allow_shadowing(false);
-    storage::add_to_linker(linker, concurrency)?;
+    storage::add_to_linker(linker, kind)?;
     invocation::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     logging::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     services::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;

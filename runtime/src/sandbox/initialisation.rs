@@ -26,7 +26,7 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::{
     component::{LoadError, invalid, is_async, unserved},
-    engine::{self, Concurrency},
+    engine::{self, Kind},
     host::{self, Granted, State},
     invoke::new_store,
     tick,
@@ -139,7 +139,7 @@ impl<'c> Initialisation<'c> {
             return Err(failed("is no function without parameters and results"));
         }
         let mut linker = Linker::new(&engine);
-        host::add_to_linker(&mut linker, Concurrency::Serial).map_err(set_up)?;
+        host::add_to_linker(&mut linker, Kind::Serial).map_err(set_up)?;
         refuse_what_differs(&mut linker).map_err(set_up)?;
         let instance = linker
             .instantiate_pre(&component)

@@ -47,7 +47,7 @@ pub use cache::{digest_of_bytes as digest, hex};
 pub use code::{Code, CodeFile};
 use compiler::Compiler;
 use component::{Host, LoadError};
-use engine::Concurrency;
+use engine::Kind;
 use host::Granted;
 pub use http::{GuestBody, HttpInvocation, LAMBDA_CONTEXT, Output, REQUEST_CONTEXT};
 pub use invoke::{CallContext, FunctionError, Invocation, InvokeError, REGION, arn};
@@ -87,13 +87,14 @@ pub struct Sandbox {
     temporary: Arc<Path>,
 }
 
-/// An engine for each kind of concurrency. That for WASI 0.3 is set up when
-/// the first guest needs it.
+/// An engine for each kind of guest. All but the first are set up when the first
+/// guest needs them.
 struct Hosts {
     pools: Pools,
     cache: PathBuf,
     services: Arc<Services>,
     serial: Host,
+    native: OnceLock<Result<Host, String>>,
     concurrent: OnceLock<Result<Host, String>>,
 }
 
@@ -153,7 +154,8 @@ impl Sandbox {
             source,
         })?;
         let hosts = Hosts {
-            serial: host(pools, Concurrency::Serial, &cache)?,
+            serial: host(pools, Kind::Serial, &cache)?,
+            native: OnceLock::new(),
             concurrent: OnceLock::new(),
             pools: pools.clone(),
             cache,
@@ -234,27 +236,36 @@ impl Sandbox {
 }
 
 impl Hosts {
-    fn get(&self, concurrency: Concurrency) -> Result<&Host, LoadError> {
-        match concurrency {
-            Concurrency::Serial => Ok(&self.serial),
-            Concurrency::Async => {
-                let new = || host(&self.pools, concurrency, &self.cache);
-                let host = self.concurrent.get_or_init(|| new().map_err(|error| error.to_string()));
+    fn get(&self, kind: Kind) -> Result<&Host, LoadError> {
+        let new = || host(&self.pools, kind, &self.cache).map_err(|error| error.to_string());
+        match kind {
+            Kind::Serial => Ok(&self.serial),
+            Kind::Native => {
+                let native = self.native.get_or_init(|| {
+                    new().inspect_err(|error| {
+                        tracing::warn!("functions check their addresses, which is slower: {error}");
+                    })
+                });
+                // Guard pages take gigabytes of addresses for each sandbox.
+                Ok(native.as_ref().unwrap_or(&self.serial))
+            }
+            Kind::Async => {
+                let host = self.concurrent.get_or_init(new);
                 host.as_ref().map_err(|error| LoadError::Engine(error.clone()))
             }
         }
     }
 }
 
-fn host(pools: &Pools, concurrency: Concurrency, cache: &Path) -> Result<Host, SetUpError> {
+fn host(pools: &Pools, kind: Kind, cache: &Path) -> Result<Host, SetUpError> {
     let wasmtime_error = |source| SetUpError::Engine {
         concurrency: pools.concurrency_max,
         memory_mb: pools.memory_mb_max,
         source,
     };
-    let engine = engine::new(pools, concurrency).map_err(wasmtime_error)?;
+    let engine = engine::new(pools, kind).map_err(wasmtime_error)?;
     let mut linker = Linker::new(&engine);
-    host::add_to_linker(&mut linker, concurrency).map_err(wasmtime_error)?;
+    host::add_to_linker(&mut linker, kind).map_err(wasmtime_error)?;
     let cache = CodeCache::open(cache, &engine)
         .map_err(|source| SetUpError::Folder { path: cache.display().to_string(), source })?;
     tick(engine.weak());

@@ -21,7 +21,7 @@ use wasmtime_wasi::{
     p3::bindings::filesystem as p3_filesystem,
 };
 
-use super::engine::Concurrency;
+use super::engine::Kind;
 use crate::telemetry::InvocationLog;
 use tree::{Node, Volume};
 
@@ -92,12 +92,12 @@ impl HasData for Storage {
 /// Puts it in the place of wasmtime's own.
 pub fn add_to_linker<T: StorageView + 'static>(
     linker: &mut Linker<T>,
-    concurrency: Concurrency,
+    kind: Kind,
 ) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     p2_filesystem::types::add_to_linker::<T, Storage>(linker, T::storage)?;
     p2_filesystem::preopens::add_to_linker::<T, Storage>(linker, T::storage)?;
-    if concurrency == Concurrency::Async {
+    if kind == Kind::Async {
         p3_filesystem::types::add_to_linker::<T, Storage>(linker, T::storage)?;
         p3_filesystem::preopens::add_to_linker::<T, Storage>(linker, T::storage)?;
     }
