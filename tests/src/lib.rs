@@ -72,7 +72,7 @@ fn built(path: PathBuf) -> PathBuf {
 pub struct Project {
     folder: TempDir,
     environment: Vec<(String, String)>,
-    open_files: Option<u32>,
+    limit: Option<(&'static str, u32)>,
 }
 
 impl Default for Project {
@@ -86,7 +86,7 @@ impl Project {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("handlers")).expect("a folder");
-        Self { folder, environment: Vec::new(), open_files: None }
+        Self { folder, environment: Vec::new(), limit: None }
     }
 
     /// A project with this gateway.toml.
@@ -106,7 +106,14 @@ impl Project {
     /// The number of open files that a gateway begins with (`ulimit -S -n`).
     #[must_use]
     pub fn with_open_files(mut self, number: u32) -> Self {
-        self.open_files = Some(number);
+        self.limit = Some(("-n", number));
+        self
+    }
+
+    /// The addresses that a gateway may reserve, in KiB (`ulimit -S -v`).
+    #[must_use]
+    pub fn with_address_space(mut self, kib: u32) -> Self {
+        self.limit = Some(("-v", kib));
         self
     }
 
@@ -156,11 +163,12 @@ impl Project {
 
     /// The same with further arguments.
     pub fn serve_with(self, arguments: &[&str]) -> Gateway {
-        let mut command = match self.open_files {
+        let mut command = match self.limit {
             None => Command::new(binary()),
-            Some(number) => {
+            Some((kind, number)) => {
+                let script = format!("ulimit -S {kind} $0 && exec \"$@\"");
                 let mut shell = Command::new("sh");
-                shell.args(["-c", "ulimit -S -n $0 && exec \"$@\"", &number.to_string()]);
+                shell.args(["-c", &script, &number.to_string()]);
                 shell.arg(binary());
                 shell
             }

@@ -20,6 +20,16 @@ fn nothing_is_kept_between_two_invocations() {
     }
 }
 
+#[test]
+fn without_room_for_guard_pages_addresses_are_checked() {
+    // 100 GiB: enough for thirty memories of 128 MiB, not of 4 GiB and more.
+    let project = Project::with_config("kind = \"http\"\n[pools]\nconcurrency_max = 30\n");
+    let project = project.with_handler("probe", &fixture("probe")).with_address_space(100 << 20);
+    let gateway = project.serve();
+    assert_eq!(gateway.get("/probe?do=count").json(), json!(1));
+    gateway.wait_for_log("functions check their addresses, which is slower: ");
+}
+
 /// A command with 5 MiB of memory, which reads and then writes to a page of each
 /// 32 KiB, and traps where it finds what another has written.
 fn scattering_command() -> Vec<u8> {
@@ -82,6 +92,62 @@ fn a_guest_that_misbehaves_ends_alone() {
         gateway.wait_for_log("task timed out after 0.50 seconds");
         gateway.expect_function_error("/probe?do=sleep&n=20000", kind);
         assert_eq!(gateway.get("/probe?do=allocate&n=1000000").json(), json!("done"));
+    }
+}
+
+/// A function that reads or writes far beyond its memory of one page.
+fn overreaching_function(access: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (import "mayfly:lambda/types@0.1.0" (instance $types
+                (type $context (record
+                    (field "request-id" string) (field "function-name" string)
+                    (field "function-version" string) (field "invoked-function-arn" string)
+                    (field "memory-limit-mb" u32) (field "deadline-ms" u64)))
+                (export "context" (type (eq $context)))
+                (type $function-error (record
+                    (field "error-type" string) (field "error-message" string)
+                    (field "stack-trace" (list string))))
+                (export "function-error" (type (eq $function-error)))))
+            (alias export $types "context" (type $context))
+            (alias export $types "function-error" (type $function-error))
+            (core module $module
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+                (func (export "handle")
+                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32)
+                    {access}
+                    i32.const 0))
+            (core instance $instance (instantiate $module))
+            (func $handle (param "event" string) (param "context" $context)
+                (result (result string (error $function-error)))
+                (canon lift (core func $instance "handle") (memory (core memory $instance "memory"))
+                    (realloc (core func $instance "realloc"))))
+            (export "handle" (func $handle)))"#
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+#[test]
+fn a_guest_that_reaches_beyond_its_memory_ends_alone() {
+    let accesses = [
+        ("next", "(drop (i32.load (i32.const 65533)))"),
+        ("far", "(drop (i64.load offset=4294967295 (i32.const -1)))"),
+        ("store", "(i32.store (i32.const -4) (i32.const 1))"),
+        ("fill", "(memory.fill (i32.const 65000) (i32.const 1) (i32.const 2000))"),
+    ];
+    let project = Project::with_config("kind = \"http\"\n");
+    for (name, access) in accesses {
+        let path = project.handler_path(name);
+        std::fs::write(path, overreaching_function(access)).expect("written");
+    }
+    let gateway = project.with_handler("probe", &fixture("probe")).serve();
+    for (name, _) in accesses {
+        for _ in 0..3 {
+            gateway.expect_function_error(&format!("/{name}"), "http");
+        }
+        gateway.wait_for_log("out of bounds memory access");
+        assert_eq!(gateway.get("/probe?do=count").json(), json!(1));
     }
 }
 
