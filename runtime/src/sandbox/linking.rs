@@ -56,6 +56,10 @@ fn is_never_called(interface: &str, function: &str) -> bool {
 /// The name by which a module gets a shim, for its table.
 const SHIM: &str = "mayfly:shim";
 
+/// Functions that a module gets in place of imports: more than anybody has, and few
+/// enough that those with many parameters are not much code.
+const OWN_MAX: usize = 4096;
+
 /// The same component with fewer imports of its modules; none where it has no such
 /// imports, or is not understood.
 pub fn lean(component: &[u8]) -> Option<Vec<u8>> {
@@ -186,7 +190,7 @@ impl<'m> Shims<'m> {
         }
         // The name is free: it is not one of `wit-component`'s.
         let is_free = arguments.iter().all(|own| own.name != SHIM);
-        (is_free && !own.bodies.is_empty()).then_some(own)
+        (is_free && (1..=OWN_MAX).contains(&own.bodies.len())).then_some(own)
     }
 
     /// What a function does that an instance exports, if that is a shim's.

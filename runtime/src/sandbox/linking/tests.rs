@@ -3,7 +3,7 @@ use wasmtime::{
     component::{Component, Linker, Resource, ResourceType},
 };
 
-use super::{lean, module::Module, outline::Outline};
+use super::{OWN_MAX, lean, module::Module, outline::Outline};
 
 /// What the second function of a shim does.
 const FORWARDS: &str = "local.get 0 local.get 1 i32.const 1 call_indirect (type $t)";
@@ -16,6 +16,10 @@ const TCP: &str = "wasi:sockets/tcp@0.2.3";
 /// export `run` calls one of them by its number and answers what it does, for `c`
 /// and `d` how long.
 fn component(interface: &str, second: &str, more: &str) -> Vec<u8> {
+    wat::parse_str(text(interface, second, more)).expect("a component")
+}
+
+fn text(interface: &str, second: &str, more: &str) -> String {
     let method = |name: &str, result: &str| {
         format!(
             r#"(export "[method]tcp-socket.{name}" (func (param "self" (borrow $socket)) (result {result})))"#
@@ -28,7 +32,7 @@ fn component(interface: &str, second: &str, more: &str) -> Vec<u8> {
         )
     };
     let memory = "(memory $memory) (realloc $realloc)";
-    let text = format!(
+    format!(
         r#"(component
           (import "{interface}" (instance $tcp
             (export "tcp-socket" (type $socket (sub resource)))
@@ -97,8 +101,7 @@ fn component(interface: &str, second: &str, more: &str) -> Vec<u8> {
         lower("b", ""),
         lower("c", memory),
         lower("d", memory),
-    );
-    wat::parse_str(text).expect("a component")
+    )
 }
 
 fn engine() -> Engine {
@@ -205,11 +208,32 @@ fn a_module_with_places_in_its_code_stays() {
 }
 
 #[test]
+fn nobody_gets_more_functions_than_anybody_needs() {
+    let with = |number: usize| {
+        let before = text(TCP, FORWARDS, "");
+        let import = r#"(import "tcp" "a" (func (param i32) (result i32)))"#;
+        let main = "(type $plain (func (param i32) (result i32)))";
+        let more = format!("{main} {}", import.repeat(number));
+        wat::parse_str(before.replacen(main, &more, 1)).expect("a component")
+    };
+    assert!(lean(&with(OWN_MAX - 5)).is_some());
+    let after = lean(&with(OWN_MAX - 4)).expect("the table needs no filling");
+    assert_eq!(imports(&after), (OWN_MAX + 2, 0));
+}
+
+#[test]
 fn what_is_damaged_is_left_alone() {
     let whole = component(TCP, FORWARDS, "");
     for length in (0..whole.len()).step_by(7) {
         // Whatever it finds, it does not panic.
         let _ = lean(&whole[..length]);
+    }
+    for at in 0..whole.len() {
+        for bits in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[at] ^= bits;
+            let _ = lean(&damaged);
+        }
     }
     assert_eq!(lean(b"(component)"), None);
     assert_eq!(lean(&wat::parse_str("(component)").expect("a component")), None);
