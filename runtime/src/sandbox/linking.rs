@@ -137,8 +137,7 @@ impl<'m> Slots<'m> {
             return None;
         }
         let function = |(from, name): &(&str, &str)| {
-            let export = filler.exports.iter().find(|own| own.name == *name)?;
-            (*from == filler.import).then_some(export.index)
+            (*from == filler.import).then_some(outline.handed_out(filler.group?, name)?)
         };
         let functions = fixup.functions.iter().map(function).collect::<Option<_>>()?;
         Some(Self { instance: index, shim, filler: filler.module, fixup, functions })
@@ -175,21 +174,22 @@ impl<'m> Shims<'m> {
         arguments: &[InstantiationArg<'_>],
     ) -> Option<Own<'o>> {
         let mut own = Own { module, bodies: HashMap::new(), shim: None };
+        let arguments: HashMap<_, _> = arguments.iter().map(|own| (own.name, own.index)).collect();
         for (index, import) in (0..).zip(&module.imports) {
-            let argument = arguments.iter().find(|own| own.name == import.module)?;
-            let item = match outline.handed_out(argument.index, import.name) {
+            let argument = *arguments.get(import.module)?;
+            let item = match outline.handed_out(argument, import.name) {
                 Some(function) if outline.is_unreachable(function) => {
                     own.bodies.insert(index, Body::Unreachable);
                     continue;
                 }
                 Some(function) => outline.export(function),
-                None => Some((argument.index, import.name)),
+                None => Some((argument, import.name)),
             };
             let body = item.and_then(|item| self.body(outline, &mut own, item));
             own.bodies.extend(body.map(|body| (index, body)));
         }
         // The name is free: it is not one of `wit-component`'s.
-        let is_free = arguments.iter().all(|own| own.name != SHIM);
+        let is_free = !arguments.contains_key(SHIM);
         (is_free && (1..=OWN_MAX).contains(&own.bodies.len())).then_some(own)
     }
 

@@ -1,6 +1,8 @@
 //! What a component is made of, as far as it tells where core functions come
 //! from and who gets them.
 
+use std::collections::HashMap;
+
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
     ComponentTypeRef, Export, ExternalKind, Instance, InstantiationArg, Parser, Payload,
@@ -11,6 +13,9 @@ use super::{is_never_called, is_never_made};
 /// An item of the component's own that an instance exports: whose, and its name.
 type Item<'c> = (u32, &'c str);
 
+/// As many core instances as one component may have in wasmtime.
+const INSTANCES_MAX: usize = 1000;
+
 /// The index spaces of a component, without those of components inside.
 #[derive(Default)]
 pub struct Outline<'c> {
@@ -18,6 +23,8 @@ pub struct Outline<'c> {
     pub modules: Vec<&'c [u8]>,
     /// Core instances.
     pub core_instances: Vec<CoreInstance<'c>>,
+    // The core functions that each of them hands out, if it is a group.
+    handed_out: Vec<HashMap<&'c str, u32>>,
     core_functions: Vec<CoreFunction<'c>>,
     core_tables: Vec<Item<'c>>,
     // The interface, of those that are imported.
@@ -48,15 +55,15 @@ enum CoreFunction<'c> {
 }
 
 /// Whoever gets a table: a module, by an import.
-pub struct TableUser<'o, 'c> {
+pub struct TableUser<'c> {
     /// The module.
     pub module: u32,
     /// The import's first name.
     pub import: &'c str,
     /// Its second.
     pub name: &'c str,
-    /// What else comes by the same first name.
-    pub exports: &'o [Export<'c>],
+    /// The group that comes by the same first name, if it is one.
+    pub group: Option<u32>,
 }
 
 impl<'c> Outline<'c> {
@@ -83,12 +90,23 @@ impl<'c> Outline<'c> {
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
-                    self.core_instances.push(match instance.ok()? {
+                    let (instance, functions) = match instance.ok()? {
                         Instance::Instantiate { module_index, args } => {
-                            CoreInstance::Of { module: module_index, arguments: args }
+                            let own = CoreInstance::Of { module: module_index, arguments: args };
+                            (own, HashMap::new())
                         }
-                        Instance::FromExports(exports) => CoreInstance::Exports(exports),
-                    });
+                        Instance::FromExports(exports) => {
+                            let functions = exports.iter();
+                            let functions = functions.filter(|own| own.kind == ExternalKind::Func);
+                            let functions = functions.map(|own| (own.name, own.index)).collect();
+                            (CoreInstance::Exports(exports), functions)
+                        }
+                    };
+                    self.core_instances.push(instance);
+                    self.handed_out.push(functions);
+                }
+                if self.core_instances.len() > INSTANCES_MAX {
+                    return None;
                 }
             }
             Payload::ComponentTypeSection(section) => {
@@ -219,11 +237,7 @@ impl<'c> Outline<'c> {
 
     /// The core function that a group hands out by a name.
     pub fn handed_out(&self, instance: u32, name: &str) -> Option<u32> {
-        let CoreInstance::Exports(exports) = self.core_instances.get(instance as usize)? else {
-            return None;
-        };
-        let is_it = |own: &&Export<'_>| own.kind == ExternalKind::Func && own.name == name;
-        exports.iter().find(is_it).map(|own| own.index)
+        self.handed_out.get(instance as usize)?.get(name).copied()
     }
 
     /// Which export a core function is, where it is one.
@@ -247,15 +261,15 @@ impl<'c> Outline<'c> {
     }
 
     /// Everyone who gets a table that an instance exports.
-    pub fn users_of_table(&self, instance: u32, name: &'c str) -> Vec<TableUser<'_, 'c>> {
+    pub fn users_of_table(&self, instance: u32, name: &'c str) -> Vec<TableUser<'c>> {
         let is_it = |export: &&Export<'_>| {
             let table = self.core_tables.get(export.index as usize);
             export.kind == ExternalKind::Table && table == Some(&(instance, name))
         };
         // Whoever gets the whole instance gets the table.
-        let mut users: Vec<TableUser<'_, 'c>> = self
+        let mut users: Vec<TableUser<'c>> = self
             .users(instance)
-            .map(|(module, import)| TableUser { module, import, name, exports: &[] })
+            .map(|(module, import)| TableUser { module, import, name, group: None })
             .collect();
         for (index, own) in (0..).zip(&self.core_instances) {
             let CoreInstance::Exports(exports) = own else { continue };
@@ -264,7 +278,7 @@ impl<'c> Outline<'c> {
                     module,
                     import,
                     name: export.name,
-                    exports,
+                    group: Some(index),
                 }));
             }
         }
