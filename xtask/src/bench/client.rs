@@ -14,7 +14,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// for needs the processor too.
 const PAUSE: Duration = Duration::from_micros(500);
 
-/// Asks over and over until an answer is as it should be; when that was.
+/// Asks over and over until an answer's status and body are as they should be; when
+/// that was.
 pub fn until(
     to: SocketAddr,
     request: &Request,
@@ -27,7 +28,7 @@ pub fn until(
         let answer = ask(to, request);
         let now = Instant::now();
         match answer {
-            Ok((status, text)) if good(status, &text) => return Ok(now),
+            Ok((status, text)) if good(status, body(&text)) => return Ok(now),
             Err(error) if now > deadline => {
                 return Err(format!("http://{to}{path}: {error}").into());
             }
@@ -49,6 +50,11 @@ fn ask(to: SocketAddr, request: &Request) -> io::Result<(u16, String)> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
     Ok((status.ok_or_else(|| io::Error::other("no answer"))?, text))
+}
+
+/// What comes after the head, whose ids may have any text in them.
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
 }
 
 /// The request as HTTP/1.1 has it.
@@ -89,12 +95,12 @@ mod tests {
         let address = serve(&[
             "",
             "HTTP/1.1 503 Unavailable\r\n\r\nnot yet",
-            "HTTP/1.1 200 OK\r\n\r\nold",
+            "HTTP/1.1 200 OK\r\nid: new\r\n\r\nold",
             "HTTP/1.1 200 OK\r\n\r\nnew",
         ]);
         let patience = Duration::from_secs(20);
         until(address, &Request::get("/"), patience, |status, text| {
-            status == 200 && text.ends_with("new")
+            status == 200 && text.contains("new")
         })
         .expect("the last one");
     }
