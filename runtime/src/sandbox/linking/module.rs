@@ -21,8 +21,7 @@ pub struct Module<'m> {
     pub imported_tables: u32,
     /// The types of its own functions.
     pub functions: Vec<u32>,
-    /// Whether a section says where in its code something is, or by another
-    /// number than an index which function it is about.
+    /// Whether a section says where in its code something is.
     pub has_places: bool,
     /// What it is, if it is a shim.
     pub shim: Option<Shim<'m>>,
