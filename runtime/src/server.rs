@@ -200,8 +200,7 @@ impl Server {
         let client = connection.client;
         let server = Arc::clone(&self);
         let service = service_fn(move |request: Request<Incoming>| {
-            let (server, connection) = (Arc::clone(&server), connection.clone());
-            async move { server.answer(connection, request).await }
+            Arc::clone(&server).answer(connection.clone(), request)
         });
         // Those of the moment: the parser holds a connection to them to its end.
         let limits = self.gateway.load().config.limits.clone();
@@ -234,7 +233,7 @@ impl Server {
     }
 
     async fn answer(
-        &self,
+        self: Arc<Self>,
         connection: Connection,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Breakage> {

@@ -29,6 +29,9 @@ use crate::{Result, guests};
 /// Where the tables are written.
 const DOCUMENT: &str = "docs/benchmarks.md";
 
+/// The profile of what is installed.
+const PROFILE: &str = "dist";
+
 /// What can be measured by itself.
 struct Part {
     name: &'static str,
@@ -99,9 +102,11 @@ impl Bench<'_> {
     /// What nearly every part takes.
     fn set_up(&self) -> Result {
         step("load", load::set_up)?;
-        step("mayfly", || self.host.build())?;
-        let arguments = ["build", "--release", "--package", "bare"];
-        step("bare", || run_command(&mut self.host.cargo(&arguments)))?;
+        // Not both at once: Cargo would build what they share with the features of both.
+        for package in ["mayfly", "bare"] {
+            let arguments = ["build", "--profile", PROFILE, "--package", package];
+            step(package, || run_command(&mut self.host.cargo(&arguments)))?;
+        }
         guests::handlers(self.host, &[])?;
         guests::fixtures(self.host, &[])
     }
@@ -138,10 +143,10 @@ impl Bench<'_> {
         fixtures.join(format!("{name}.wasm"))
     }
 
-    /// A program of the package `bare`.
+    /// The gateway, or a program of the package `bare`.
     fn program(&self, name: &str) -> PathBuf {
-        let name = format!("release/{name}{}", std::env::consts::EXE_SUFFIX);
-        self.host.workspace.target_dir.join(name)
+        let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+        self.host.workspace.target_dir.join(PROFILE).join(name)
     }
 
     /// What a server says is of interest if it fails.
@@ -155,7 +160,7 @@ impl Bench<'_> {
 
     /// The gateway, as anyone starts it, with a project's folder.
     fn mayfly(&self, project: &Path) -> Result<Server> {
-        let mut command = Command::new(self.host.binary());
+        let mut command = Command::new(self.program("mayfly"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
         // No peer writes a line for each request.
         command.env("MAYFLY_LOG", "warn").current_dir(project).stderr(self.log()?);

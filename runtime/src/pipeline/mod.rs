@@ -266,9 +266,9 @@ where
     let (mut parts, body) = request.into_parts();
     endpoint::settle_host(&mut parts);
     match function_url::find(gateway, &connection, &parts) {
-        Ok(None) => answer(gateway, connection, (parts, Ok(())), body, trace).await,
-        Ok(Some(own)) => answer(&own, connection, (parts, Ok(())), body, trace).await,
-        Err(reason) => answer(gateway, connection, (parts, Err(reason)), body, trace).await,
+        Ok(None) => answer(gateway, connection, (&parts, Ok(())), body, trace).await,
+        Ok(Some(own)) => answer(&own, connection, (&parts, Ok(())), body, trace).await,
+        Err(reason) => answer(gateway, connection, (&parts, Err(reason)), body, trace).await,
     }
 }
 
@@ -276,7 +276,7 @@ where
 async fn answer<B>(
     gateway: &Gateway,
     connection: Connection,
-    (parts, served): (Parts, Result<(), Unserved>),
+    (parts, served): (&Parts, Result<(), Unserved>),
     body: B,
     trace: &mut Trace,
 ) -> Response<AnswerBody>
@@ -286,7 +286,7 @@ where
 {
     let started = Instant::now();
     let connection = client::resolve(connection, &gateway.config.trusted_proxies, &parts.headers);
-    let mut exchange = Exchange::new(gateway, &connection, &parts);
+    let mut exchange = Exchange::new(gateway, &connection, parts);
     if let Err(reason) = served {
         exchange.path = Err(reason);
     }
@@ -309,12 +309,12 @@ where
         headers: &parts.headers,
     };
     let mut course = Course::default();
-    let preflight = || exchange.path.ok().and_then(|path| cors::preflight(gateway, &parts, path));
+    let preflight = || exchange.path.ok().and_then(|path| cors::preflight(gateway, parts, path));
     let outcome = match filter::check(&about).await {
         Err(refused) => Err(refused),
         Ok(()) => match preflight() {
             Some(answer) => resource_policy::check(&about, false).map(|()| answer),
-            None => run(&about, &parts, body, &mut course, trace).await,
+            None => run(&about, parts, body, &mut course, trace).await,
         },
     };
     let about = About { route: course.route, ..about };
@@ -327,7 +327,7 @@ where
         course.error = Some(error);
         response.map(AnswerBody::from)
     });
-    cors::finish(gateway, &parts, &mut response);
+    cors::finish(gateway, parts, &mut response);
     identify(gateway, &exchange, &mut response);
     trace.response("method response", &response);
     let access = access::record(&about, &course, access_log, response.status(), started);

@@ -231,21 +231,14 @@ pub(super) fn invalid(error: wasmtime::Error) -> LoadError {
     })
 }
 
-/// The engine that a component is for, as far as its names tell.
-fn kind_of(component: &[u8]) -> Kind {
-    let names = names(component);
-    if names.iter().any(|name| is_of_wasi_3(name)) {
-        return Kind::Async;
-    }
-    if names.contains(&HANDLE) { Kind::Native } else { Kind::Serial }
-}
-
-/// What a component imports and exports itself, by name. What is none, or is
-/// damaged, is somebody else's problem.
-pub(super) fn names(component: &[u8]) -> Vec<&str> {
+/// The engine that a file is for, as far as its names and memories tell. What is
+/// damaged is somebody else's problem.
+fn kind_of(wasm: &[u8]) -> Kind {
+    // What a component imports and exports itself.
     let mut names = Vec::new();
+    let mut memory_pages = 0;
     let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(component) {
+    for payload in Parser::new(0).parse_all(wasm) {
         match payload {
             Ok(Payload::Version { .. }) => depth += 1,
             Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
@@ -255,11 +248,22 @@ pub(super) fn names(component: &[u8]) -> Vec<&str> {
             Ok(Payload::ComponentExportSection(exports)) if depth == 1 => {
                 names.extend(exports.into_iter().filter_map(Result::ok).map(|own| own.name.name));
             }
+            // Of whichever of its modules.
+            Ok(Payload::MemorySection(memories)) => {
+                let pages = memories.into_iter().filter_map(Result::ok).map(|own| own.initial);
+                memory_pages = pages.fold(memory_pages, u64::max);
+            }
             Ok(_) => {}
             Err(_) => break,
         }
     }
-    names
+    if names.iter().any(|name| is_of_wasi_3(name)) {
+        return Kind::Async;
+    }
+    match names.contains(&HANDLE) || memory_pages >= engine::LARGE_MEMORY_PAGES {
+        true => Kind::Guarded,
+        false => Kind::Serial,
+    }
 }
 
 /// Whether it has to do with WASI 0.3, of which only one engine knows.
@@ -395,5 +399,35 @@ fn provider(import: &str) -> String {
             "a function or type of its own: compose it with a component that exports it, for example with `wac plug`".to_owned()
         }
         _ => format!("compose it with a component that exports {package}, for example with `wac plug`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_are_chosen_by_names_and_memories() {
+        let of = |text: &str| kind_of(&wat::parse_str(text).expect("a file"));
+        let large = engine::LARGE_MEMORY_PAGES;
+        assert_eq!(of(&format!("(module (memory {}))", large - 1)), Kind::Serial);
+        assert_eq!(of(&format!("(module (memory {large}))")), Kind::Guarded);
+        let modules = format!("(core module (memory {large})) (core module (memory 1))");
+        assert_eq!(of(&format!("(component {modules})")), Kind::Guarded);
+        let handle = r#"(component (import "f" (func $f)) (export "handle" (func $f)))"#;
+        assert_eq!(of(handle), Kind::Guarded);
+        // Within it, that is nobody's business.
+        assert_eq!(
+            of(&format!(
+                "(component (component {}))",
+                &handle["(component ".len()..handle.len() - 1]
+            )),
+            Kind::Serial
+        );
+        let clock = r#"(import "wasi:clocks/monotonic-clock@0.3.0" (instance))"#;
+        assert_eq!(of(&format!("(component {clock} {modules})")), Kind::Async);
+        for damaged in [&b""[..], b"\0asm", b"nothing of the kind"] {
+            assert_eq!(kind_of(damaged), Kind::Serial);
+        }
     }
 }

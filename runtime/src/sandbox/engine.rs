@@ -58,15 +58,21 @@ const ADDRESSABLE_BYTES: u64 = 4 << 30;
 /// loads and stores, up to this, need no check either.
 const GUARD_BYTES: u64 = 32 << 20;
 
+/// The memory that engines of languages begin with, and few others do, from here
+/// on, in pages of 64 KiB.
+pub const LARGE_MEMORY_PAGES: u64 = 64;
+
 /// Which guests an engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Whose calls run one after the other, and whose memory probably grows: each
     /// address is checked.
     Serial,
-    /// Functions of `mayfly:lambda`, whose memory seldom grows, as the SDK's arena
-    /// is part of it from the start: guard pages stand in for the checks.
-    Native,
+    /// The same with guard pages in place of the checks: functions of
+    /// `mayfly:lambda`, whose memory seldom grows, as the SDK's arena is part of it
+    /// from the start, and what begins with [`LARGE_MEMORY_PAGES`], which computes
+    /// for much longer than growing takes.
+    Guarded,
     /// Those of WASI 0.3, which have tasks, streams and futures. What keeps
     /// account of them makes every invocation some microseconds slower.
     Async,
@@ -130,7 +136,7 @@ pub fn of_one(pools: &Pools) -> wasmtime::Result<Engine> {
 
 fn config(pools: &Pools, kind: Kind) -> Config {
     let mut config = Config::new();
-    if kind == Kind::Native {
+    if kind == Kind::Guarded {
         config
             .signals_based_traps(true)
             .memory_guard_size(GUARD_BYTES)

@@ -94,7 +94,7 @@ struct Hosts {
     cache: PathBuf,
     services: Arc<Services>,
     serial: Host,
-    native: OnceLock<Result<Host, String>>,
+    guarded: OnceLock<Result<Host, String>>,
     concurrent: OnceLock<Result<Host, String>>,
 }
 
@@ -155,7 +155,7 @@ impl Sandbox {
         })?;
         let hosts = Hosts {
             serial: host(pools, Kind::Serial, &cache)?,
-            native: OnceLock::new(),
+            guarded: OnceLock::new(),
             concurrent: OnceLock::new(),
             pools: pools.clone(),
             cache,
@@ -240,14 +240,14 @@ impl Hosts {
         let new = || host(&self.pools, kind, &self.cache).map_err(|error| error.to_string());
         match kind {
             Kind::Serial => Ok(&self.serial),
-            Kind::Native => {
-                let native = self.native.get_or_init(|| {
+            Kind::Guarded => {
+                let guarded = self.guarded.get_or_init(|| {
                     new().inspect_err(|error| {
                         tracing::warn!("functions check their addresses, which is slower: {error}");
                     })
                 });
                 // Guard pages take gigabytes of addresses for each sandbox.
-                Ok(native.as_ref().unwrap_or(&self.serial))
+                Ok(guarded.as_ref().unwrap_or(&self.serial))
             }
             Kind::Async => {
                 let host = self.concurrent.get_or_init(new);

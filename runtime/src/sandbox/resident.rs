@@ -29,10 +29,6 @@ use wasmtime::{Engine, component::Component};
 
 use super::engine;
 
-/// The memory that a guest begins with, from which on it is looked after, in
-/// pages of 64 KiB. What begins with less rarely writes to more than a few runs.
-const MEMORY_PAGES_MIN: u64 = 64;
-
 /// Runs of pages that written ones are covered with: wasmtime keeps 32, of which
 /// some are left for a stack before the image and for what is written rarely.
 const RUNS_MAX: usize = 28;
@@ -85,10 +81,13 @@ struct Slot {
 }
 
 impl Resident {
-    /// For a component whose memory is worth it.
+    /// For a component whose memory is worth it: what begins with less rarely writes
+    /// to more than a few runs.
     pub fn new(component: &Component) -> Option<Self> {
         let needs = component.resources_required()?;
-        if needs.max_initial_memory_size? < MEMORY_PAGES_MIN || !engine::knows_written_pages() {
+        if needs.max_initial_memory_size? < engine::LARGE_MEMORY_PAGES
+            || !engine::knows_written_pages()
+        {
             return None;
         }
         let code = component.image_range();

@@ -196,7 +196,7 @@ fn project(bench: &Bench<'_>) -> Result<(String, Project)> {
     // Its route names it, whatever is measured.
     fs::copy(bench.fixture("http-guest"), project.handler("web"))?;
     let mayfly = |arguments: &[&str]| {
-        let mut command = Command::new(bench.host.binary());
+        let mut command = Command::new(bench.program("mayfly"));
         command.args(arguments).current_dir(&project.folder).output()
     };
     // A user of an earlier run is as good.
