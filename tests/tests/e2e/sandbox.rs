@@ -25,8 +25,10 @@ fn without_room_for_guard_pages_addresses_are_checked() {
     // 100 GiB: enough for thirty memories of 128 MiB, not of 4 GiB and more.
     let project = Project::with_config("kind = \"http\"\n[pools]\nconcurrency_max = 30\n");
     let project = project.with_handler("probe", &fixture("probe")).with_address_space(100 << 20);
+    std::fs::write(project.handler_path("scatter"), scattering_command()).unwrap();
     let gateway = project.serve();
     assert_eq!(gateway.get("/probe?do=count").json(), json!(1));
+    assert_eq!(gateway.get("/scatter").text(), "fresh");
     gateway.wait_for_log("functions check their addresses, which is slower: ");
 }
 
