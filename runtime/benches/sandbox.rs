@@ -20,20 +20,7 @@ use wasmtime::{
 };
 
 /// A function that answers its event, and touches no more memory than that.
-const GUEST: &str = r#"(component
-    (import "mayfly:lambda/types@0.1.0" (instance $types
-        (type $context (record
-            (field "request-id" string) (field "function-name" string)
-            (field "function-version" string) (field "invoked-function-arn" string)
-            (field "memory-limit-mb" u32) (field "deadline-ms" u64)))
-        (export "context" (type (eq $context)))
-        (type $function-error (record
-            (field "error-type" string) (field "error-message" string)
-            (field "stack-trace" (list string))))
-        (export "function-error" (type (eq $function-error)))))
-    (alias export $types "context" (type $context))
-    (alias export $types "function-error" (type $function-error))
-    (core module $module
+const MODULE: &str = r#"
         (memory (export "memory") 17)
         (global $next (mut i32) (i32.const 4096))
         (func (export "realloc") (param i32 i32 i32) (param $bytes i32) (result i32)
@@ -47,13 +34,10 @@ const GUEST: &str = r#"(component
             (param i32 i32 i32 i32 i32 i32 i32 i32) (param i32) (param i64) (result i32)
             (i32.store (i32.const 1028) (local.get $event))
             (i32.store (i32.const 1032) (local.get $bytes))
-            (i32.const 1024)))
-    (core instance $instance (instantiate $module))
-    (func $handle (param "event" string) (param "context" $context)
-        (result (result string (error $function-error)))
-        (canon lift (core func $instance "handle") (memory (core memory $instance "memory"))
-            (realloc (core func $instance "realloc"))))
-    (export "handle" (func $handle)))"#;
+            (i32.const 1024))"#;
+
+/// What is around it.
+const FUNCTION: &str = include_str!("function.wat");
 
 /// As short as an event can usefully be.
 const EVENT: &str = r#"{"name": "Ada", "tags": ["mathematics", "engines", "poetry"]}"#;
@@ -121,7 +105,7 @@ impl Plain {
 
 fn sandbox(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
-    let wasm = wat::parse_str(GUEST).expect("a component");
+    let wasm = wat::parse_str(FUNCTION.replace("{module}", MODULE)).expect("a component");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let entered = runtime.enter();

@@ -99,34 +99,15 @@ fn a_guest_that_misbehaves_ends_alone() {
 
 /// A function that reads or writes far beyond its memory of one page.
 fn overreaching_function(access: &str) -> Vec<u8> {
-    let text = format!(
-        r#"(component
-            (import "mayfly:lambda/types@0.1.0" (instance $types
-                (type $context (record
-                    (field "request-id" string) (field "function-name" string)
-                    (field "function-version" string) (field "invoked-function-arn" string)
-                    (field "memory-limit-mb" u32) (field "deadline-ms" u64)))
-                (export "context" (type (eq $context)))
-                (type $function-error (record
-                    (field "error-type" string) (field "error-message" string)
-                    (field "stack-trace" (list string))))
-                (export "function-error" (type (eq $function-error)))))
-            (alias export $types "context" (type $context))
-            (alias export $types "function-error" (type $function-error))
-            (core module $module
-                (memory (export "memory") 1)
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
-                (func (export "handle")
-                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32)
-                    {access}
-                    i32.const 0))
-            (core instance $instance (instantiate $module))
-            (func $handle (param "event" string) (param "context" $context)
-                (result (result string (error $function-error)))
-                (canon lift (core func $instance "handle") (memory (core memory $instance "memory"))
-                    (realloc (core func $instance "realloc"))))
-            (export "handle" (func $handle)))"#
+    let module = format!(
+        r#"(memory (export "memory") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+        (func (export "handle")
+            (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32)
+            {access}
+            i32.const 0)"#
     );
+    let text = include_str!("../../../runtime/benches/function.wat").replace("{module}", &module);
     wat::parse_str(text).expect("a component")
 }
 
