@@ -201,8 +201,15 @@ fn compiled(
         true => Cow::Owned(initialisation::run(&hosts.pools, &hosts.services, &bytes)?),
         false => bytes,
     };
-    let bytes = linking::lean(&bytes).map_or(bytes, Cow::Owned);
-    let component = Component::from_binary(&host.engine, &bytes).map_err(invalid)?;
+    let component = match linking::lean(&bytes) {
+        // What is wrong is said of what the user has.
+        Some(lean) => Component::from_binary(&host.engine, &lean).or_else(|error| {
+            tracing::debug!(error = format!("{error:#}"), "a component is compiled as it is");
+            Component::from_binary(&host.engine, &bytes)
+        }),
+        None => Component::from_binary(&host.engine, &bytes),
+    };
+    let component = component.map_err(invalid)?;
     Ok(host.cache.put(&host.engine, &key, component))
 }
 

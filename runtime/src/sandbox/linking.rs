@@ -2,8 +2,8 @@
 //!
 //! Linking one import costs an instance as much as hundreds of a guest's own
 //! instructions, and what is compiled with a standard library imports all that
-//! the library could need. Two kinds of imports become functions of the module's
-//! own instead:
+//! the library could need. Modules that share a memory or a table become one first
+//! (`merge`). Then two kinds of imports become functions of the module's own:
 //!
 //! - What nobody can call. A method takes a handle of its resource, and of some
 //!   resources nobody here makes any: for sockets alone these are more than fifty
@@ -15,6 +15,7 @@
 //!
 //! Whatever is not understood is left as it is.
 
+mod merge;
 mod module;
 mod outline;
 mod rewrite;
@@ -23,11 +24,13 @@ mod tests;
 
 use std::collections::HashMap;
 
-use wasm_encoder::{Component, ExportKind, InstanceSection, ModuleArg, ModuleSection, RawSection};
-use wasmparser::{ExternalKind, Instance, InstantiationArg, Parser, Payload};
+use wasm_encoder::{
+    Component, InstanceSection, ModuleArg, ModuleSection, reencode::RoundtripReencoder,
+};
+use wasmparser::{Instance, InstantiationArg};
 
 use module::{Fixup, Module, Shim};
-use outline::{CoreInstance, Outline};
+use outline::{Definition, Kind, Outline};
 use rewrite::{Body, Own};
 
 /// Whether there is never a handle of a resource. Sockets are refused before one
@@ -60,13 +63,19 @@ const SHIM: &str = "mayfly:shim";
 /// enough that those with many parameters are not much code.
 const OWN_MAX: usize = 4096;
 
-/// The same component with fewer imports of its modules; none where it has no such
-/// imports, or is not understood.
+/// The same component with fewer instances and imports; none where there is nothing
+/// to do, or it is not understood.
 pub fn lean(component: &[u8]) -> Option<Vec<u8>> {
+    let merged = merge::merged(component);
+    let fewer = with_fewer_imports(merged.as_deref().unwrap_or(component));
+    fewer.or(merged)
+}
+
+fn with_fewer_imports(component: &[u8]) -> Option<Vec<u8>> {
     let outline = Outline::of(component)?;
     let modules: Vec<Module<'_>> = outline.modules.iter().map(|own| Module::of(own)).collect();
     let new = New::of(&outline, &modules);
-    if new.modules.is_empty() { None } else { rewritten(component, &new) }
+    if new.modules.is_empty() { None } else { rewritten(&outline, &new) }
 }
 
 /// What is written anew.
@@ -83,7 +92,7 @@ impl New {
         let shims = Shims::of(outline, modules);
         let mut new = Self::default();
         for (index, instance) in (0..).zip(&outline.core_instances) {
-            let CoreInstance::Of { module, arguments } = instance else { continue };
+            let Instance::Instantiate { module_index: module, args } = instance else { continue };
             let Some(own) = modules.get(*module as usize) else { continue };
             // Others may get other functions.
             if outline.instances_of(*module) != 1 || own.shim.is_some() {
@@ -92,7 +101,7 @@ impl New {
             let written = match shims.filled_by(*module) {
                 Some(slots) => slots.filler(outline),
                 None => {
-                    let Some(own) = shims.own(outline, own, arguments) else { continue };
+                    let Some(own) = shims.own(outline, own, args) else { continue };
                     if let Some((shim, _)) = own.shim {
                         new.shims.insert(index, shim);
                     }
@@ -125,10 +134,10 @@ impl<'m> Slots<'m> {
         outline: &Outline<'m>,
         modules: &'m [Module<'m>],
         index: u32,
-        instance: &CoreInstance<'_>,
+        instance: &Instance<'_>,
     ) -> Option<Self> {
         let module = |index: u32| modules.get(index as usize);
-        let CoreInstance::Of { module: own, .. } = instance else { return None };
+        let Instance::Instantiate { module_index: own, .. } = instance else { return None };
         let shim = module(*own)?.shim.as_ref()?;
         // Who else has its table could put there what he likes.
         let [filler] = &outline.users_of_table(index, shim.table)[..] else { return None };
@@ -137,7 +146,11 @@ impl<'m> Slots<'m> {
             return None;
         }
         let function = |(from, name): &(&str, &str)| {
-            (*from == filler.import).then_some(outline.handed_out(filler.group?, name)?)
+            (*from == filler.import).then_some(outline.handed_out(
+                filler.group?,
+                Kind::Function,
+                name,
+            )?)
         };
         let functions = fixup.functions.iter().map(function).collect::<Option<_>>()?;
         Some(Self { instance: index, shim, filler: filler.module, fixup, functions })
@@ -175,9 +188,9 @@ impl<'m> Shims<'m> {
     ) -> Option<Own<'o>> {
         let mut own = Own { module, bodies: HashMap::new(), shim: None };
         let arguments: HashMap<_, _> = arguments.iter().map(|own| (own.name, own.index)).collect();
-        for (index, import) in (0..).zip(&module.imports) {
+        for (index, import) in (0..).zip(module.imported_functions()) {
             let argument = *arguments.get(import.module)?;
-            let item = match outline.handed_out(argument, import.name) {
+            let item = match outline.handed_out(argument, Kind::Function, import.name) {
                 Some(function) if outline.is_unreachable(function) => {
                     own.bodies.insert(index, Body::Unreachable);
                     continue;
@@ -215,65 +228,28 @@ impl<'m> Shims<'m> {
 }
 
 /// The same component, with what is new in it.
-fn rewritten(component: &[u8], new: &New) -> Option<Vec<u8>> {
+fn rewritten(outline: &Outline<'_>, new: &New) -> Option<Vec<u8>> {
     let mut written = Component::new();
-    let (mut depth, mut module, mut instance) = (0_u32, 0_u32, 0_u32);
-    for payload in Parser::new(0).parse_all(component) {
-        let payload = payload.ok()?;
-        match &payload {
-            Payload::Version { .. } => {
-                depth += 1;
-                continue;
+    for definition in &outline.definitions {
+        match definition {
+            Definition::Module(index) if new.modules.contains_key(index) => {
+                written.section(&ModuleSection(new.modules.get(index)?));
             }
-            Payload::End(_) => {
-                depth -= 1;
-                continue;
+            Definition::Instance(index) if new.shims.contains_key(index) => {
+                let shim = *new.shims.get(index)?;
+                let Some(Instance::Instantiate { module_index, args }) =
+                    outline.core_instances.get(*index as usize)
+                else {
+                    return None;
+                };
+                let args = args.iter().map(|own| (own.name, own.index)).chain([(SHIM, shim)]);
+                let args = args.map(|(name, index)| (name, ModuleArg::Instance(index)));
+                let mut instances = InstanceSection::new();
+                instances.instantiate(*module_index, args.collect::<Vec<_>>());
+                written.section(&instances);
             }
-            // A nested one is copied as a whole, by its section's range.
-            _ if depth > 1 => continue,
-            Payload::ModuleSection { .. } => {
-                module += 1;
-                if let Some(new) = new.modules.get(&(module - 1)) {
-                    written.section(&ModuleSection(new));
-                    continue;
-                }
-            }
-            _ => {}
-        }
-        if let Payload::InstanceSection(section) = payload {
-            let mut instances = InstanceSection::new();
-            for own in section {
-                match own.ok()? {
-                    Instance::Instantiate { module_index, args } => {
-                        let args = args.iter().map(|own| (own.name, own.index));
-                        let args = args.chain(new.shims.get(&instance).map(|shim| (SHIM, *shim)));
-                        let args = args.map(|(name, index)| (name, ModuleArg::Instance(index)));
-                        instances.instantiate(module_index, args.collect::<Vec<_>>());
-                    }
-                    Instance::FromExports(exports) => {
-                        let exports = exports.iter();
-                        let exports =
-                            exports.map(|own| Some((own.name, kind(own.kind)?, own.index)));
-                        instances.export_items(exports.collect::<Option<Vec<_>>>()?);
-                    }
-                }
-                instance += 1;
-            }
-            written.section(&instances);
-        } else if let Some((id, range)) = payload.as_section() {
-            written.section(&RawSection { id, data: component.get(range)? });
+            _ => outline.write(definition, &mut written, &mut RoundtripReencoder).ok()?,
         }
     }
     Some(written.finish())
-}
-
-fn kind(kind: ExternalKind) -> Option<ExportKind> {
-    Some(match kind {
-        ExternalKind::Func => ExportKind::Func,
-        ExternalKind::Table => ExportKind::Table,
-        ExternalKind::Memory => ExportKind::Memory,
-        ExternalKind::Global => ExportKind::Global,
-        ExternalKind::Tag => ExportKind::Tag,
-        ExternalKind::FuncExact => return None,
-    })
 }

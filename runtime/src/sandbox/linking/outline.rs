@@ -3,15 +3,20 @@
 
 use std::collections::HashMap;
 
+use wasm_encoder::{
+    CanonicalFunctionSection, Component, ComponentAliasSection, ComponentSectionId, ExportKind,
+    InstanceSection, RawSection,
+    reencode::{Error, ReencodeComponent, component_utils},
+};
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
-    ComponentTypeRef, Export, ExternalKind, Instance, InstantiationArg, Parser, Payload,
+    ComponentTypeRef, Export, ExternalKind, Instance, Parser, Payload,
 };
 
 use super::{is_never_called, is_never_made};
 
 /// An item of the component's own that an instance exports: whose, and its name.
-type Item<'c> = (u32, &'c str);
+pub type Item<'c> = (u32, &'c str);
 
 /// As many core instances as one component may have in wasmtime.
 const INSTANCES_MAX: usize = 1000;
@@ -22,36 +27,108 @@ pub struct Outline<'c> {
     /// Core modules, as bytes.
     pub modules: Vec<&'c [u8]>,
     /// Core instances.
-    pub core_instances: Vec<CoreInstance<'c>>,
-    // The core functions that each of them hands out, if it is a group.
-    handed_out: Vec<HashMap<&'c str, u32>>,
-    core_functions: Vec<CoreFunction<'c>>,
-    core_tables: Vec<Item<'c>>,
+    pub core_instances: Vec<Instance<'c>>,
+    /// All that it is made of, in its order.
+    pub definitions: Vec<Definition<'c>>,
+    // What each core instance hands out, if it is a group.
+    groups: Vec<HashMap<(Kind, &'c str), u32>>,
+    core: [Vec<Core<'c>>; Kind::ALL],
     // The interface, of those that are imported.
     instances: Vec<Option<&'c str>>,
     functions: Vec<Option<Item<'c>>>,
     types: Vec<Option<Item<'c>>>,
 }
 
-/// A core instance.
-pub enum CoreInstance<'c> {
-    /// Of a module, with the instances that it imports from.
-    Of {
-        /// The module.
-        module: u32,
-        /// By the first name of an import.
-        arguments: Box<[InstantiationArg<'c>]>,
-    },
-    /// A group of what is there.
-    Exports(Box<[Export<'c>]>),
+/// What modules import and export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    Function,
+    Table,
+    Memory,
+    Global,
+    Tag,
 }
 
-enum CoreFunction<'c> {
-    /// One that takes a handle that there never is.
+impl Kind {
+    /// How many kinds there are.
+    pub const ALL: usize = 5;
+}
+
+impl From<ExternalKind> for Kind {
+    fn from(kind: ExternalKind) -> Self {
+        match kind {
+            ExternalKind::Func | ExternalKind::FuncExact => Self::Function,
+            ExternalKind::Table => Self::Table,
+            ExternalKind::Memory => Self::Memory,
+            ExternalKind::Global => Self::Global,
+            ExternalKind::Tag => Self::Tag,
+        }
+    }
+}
+
+impl From<Kind> for ExportKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Function => Self::Func,
+            Kind::Table => Self::Table,
+            Kind::Memory => Self::Memory,
+            Kind::Global => Self::Global,
+            Kind::Tag => Self::Tag,
+        }
+    }
+}
+
+/// What has an index of its own in a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Index {
+    /// A core instance.
+    Instance(u32),
+    /// A core function, table, memory, global or tag.
+    Core(Kind, u32),
+}
+
+/// One thing that a component is made of.
+pub enum Definition<'c> {
+    /// A core module.
+    Module(u32),
+    /// A core instance.
+    Instance(u32),
+    /// What an instance exports, and the index that it gets if it is of core.
+    Alias(ComponentAlias<'c>, Option<Index>),
+    /// A function by the canonical ABI, and its index if it is one of core.
+    Canonical(CanonicalFunction, Option<Index>),
+    /// A section of anything else.
+    Section(RawSection<'c>),
+}
+
+impl Definition<'_> {
+    /// The index of core that it has.
+    pub fn index(&self) -> Option<Index> {
+        match self {
+            Self::Instance(index) => Some(Index::Instance(*index)),
+            Self::Alias(_, index) | Self::Canonical(_, index) => *index,
+            Self::Module(_) | Self::Section(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Core<'c> {
+    /// A function that takes a handle that there never is.
     Unreachable,
     /// What an instance exports.
     Export(Item<'c>),
-    Other,
+    /// A function by the canonical ABI.
+    Canonical,
+}
+
+/// Where an item comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin<'c> {
+    /// The component itself makes it.
+    Component(Index),
+    /// The instance of a module exports it.
+    Instance(Item<'c>),
 }
 
 /// Whoever gets a table: a module, by an import.
@@ -77,6 +154,14 @@ impl<'c> Outline<'c> {
                 Payload::Version { .. } => depth += 1,
                 Payload::End(_) => depth -= 1,
                 payload if depth == 1 => outline.add(component, payload)?,
+                // Within it, one of these modules may be another's too.
+                Payload::ComponentAliasSection(section) => {
+                    for alias in section {
+                        if is_of_module(&alias.ok()?) {
+                            return None;
+                        }
+                    }
+                }
                 _ => {}
             }
         }
@@ -84,30 +169,34 @@ impl<'c> Outline<'c> {
     }
 
     fn add(&mut self, component: &'c [u8], payload: Payload<'c>) -> Option<()> {
+        let section = payload.as_section();
         match payload {
             Payload::ModuleSection { unchecked_range, .. } => {
+                self.definitions.push(Definition::Module(u32::try_from(self.modules.len()).ok()?));
                 self.modules.push(component.get(unchecked_range)?);
+                return Some(());
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
-                    let (instance, functions) = match instance.ok()? {
-                        Instance::Instantiate { module_index, args } => {
-                            let own = CoreInstance::Of { module: module_index, arguments: args };
-                            (own, HashMap::new())
-                        }
-                        Instance::FromExports(exports) => {
-                            let functions = exports.iter();
-                            let functions = functions.filter(|own| own.kind == ExternalKind::Func);
-                            let functions = functions.map(|own| (own.name, own.index)).collect();
-                            (CoreInstance::Exports(exports), functions)
-                        }
-                    };
-                    self.core_instances.push(instance);
-                    self.handed_out.push(functions);
+                    self.core_instance(instance.ok()?)?;
                 }
-                if self.core_instances.len() > INSTANCES_MAX {
-                    return None;
+                return Some(());
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section {
+                    let function = function.ok()?;
+                    let index = self.canonical(&function)?;
+                    self.definitions.push(Definition::Canonical(function, index));
                 }
+                return Some(());
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section {
+                    let alias = alias.ok()?;
+                    let index = self.alias(&alias)?;
+                    self.definitions.push(Definition::Alias(alias, index));
+                }
+                return Some(());
             }
             Payload::ComponentTypeSection(section) => {
                 self.types.extend((0..section.count()).map(|_| None));
@@ -136,26 +225,77 @@ impl<'c> Outline<'c> {
                     self.component_item(export.ok()?.kind, None)?;
                 }
             }
-            Payload::ComponentCanonicalSection(section) => {
-                for function in section {
-                    self.canonical(&function.ok()?)?;
-                }
-            }
-            Payload::ComponentAliasSection(section) => {
-                for alias in section {
-                    self.alias(alias.ok()?)?;
-                }
-            }
             _ => {}
+        }
+        if let Some((id, range)) = section {
+            let data = component.get(range)?;
+            self.definitions.push(Definition::Section(RawSection { id, data }));
         }
         Some(())
     }
 
-    fn canonical(&mut self, function: &CanonicalFunction) -> Option<()> {
+    fn core_instance(&mut self, instance: Instance<'c>) -> Option<()> {
+        if self.core_instances.len() >= INSTANCES_MAX {
+            return None;
+        }
+        let index = u32::try_from(self.core_instances.len()).ok()?;
+        self.groups.push(match &instance {
+            Instance::Instantiate { .. } => HashMap::new(),
+            Instance::FromExports(exports) => {
+                let exports = exports.iter();
+                exports.map(|own| ((Kind::from(own.kind), own.name), own.index)).collect()
+            }
+        });
+        self.core_instances.push(instance);
+        self.definitions.push(Definition::Instance(index));
+        Some(())
+    }
+
+    /// Writes what the component is made of into another one, by the indices that
+    /// things have there.
+    pub fn write<R: ReencodeComponent>(
+        &self,
+        definition: &Definition<'c>,
+        component: &mut Component,
+        indices: &mut R,
+    ) -> Result<(), Error<R::Error>> {
+        match definition {
+            Definition::Module(index) => {
+                let data = self.modules.get(*index as usize).copied().unwrap_or_default();
+                let id = ComponentSectionId::CoreModule.into();
+                component.section(&RawSection { id, data });
+            }
+            Definition::Instance(index) => {
+                let mut section = InstanceSection::new();
+                if let Some(instance) = self.core_instances.get(*index as usize) {
+                    component_utils::parse_instance(indices, &mut section, instance.clone())?;
+                }
+                component.section(&section);
+            }
+            Definition::Alias(alias, _) => {
+                let mut section = ComponentAliasSection::new();
+                section.alias(component_utils::component_alias(indices, alias.clone())?);
+                component.section(&section);
+            }
+            Definition::Canonical(function, _) => {
+                let mut section = CanonicalFunctionSection::new();
+                let function = function.clone();
+                component_utils::parse_component_canonical(indices, &mut section, function)?;
+                component.section(&section);
+            }
+            Definition::Section(section) => {
+                component.section(section);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a function; the index that it has, if it is one of core.
+    fn canonical(&mut self, function: &CanonicalFunction) -> Option<Option<Index>> {
         let is_unreachable = match function {
             CanonicalFunction::Lift { .. } => {
                 self.functions.push(None);
-                return Some(());
+                return Some(None);
             }
             CanonicalFunction::Lower { func_index, .. } => {
                 let item = self.functions.get(*func_index as usize)?;
@@ -167,11 +307,14 @@ impl<'c> Outline<'c> {
             }
             _ => false,
         };
-        self.core_functions.push(match is_unreachable {
-            true => CoreFunction::Unreachable,
-            false => CoreFunction::Other,
-        });
-        Some(())
+        let function = if is_unreachable { Core::Unreachable } else { Core::Canonical };
+        Some(Some(self.core_item(Kind::Function, function)?))
+    }
+
+    fn core_item(&mut self, kind: Kind, item: Core<'c>) -> Option<Index> {
+        let items = &mut self.core[kind as usize];
+        items.push(item);
+        Some(Index::Core(kind, u32::try_from(items.len() - 1).ok()?))
     }
 
     /// Whether what an imported instance exports is so, by interface and name.
@@ -181,29 +324,24 @@ impl<'c> Outline<'c> {
         interface.is_some_and(|interface| is_so(interface, name))
     }
 
-    fn alias(&mut self, alias: ComponentAlias<'c>) -> Option<()> {
-        match alias {
+    /// Adds what is aliased; the index that it has, if it is one of core.
+    fn alias(&mut self, alias: &ComponentAlias<'c>) -> Option<Option<Index>> {
+        match *alias {
             ComponentAlias::InstanceExport { kind, instance_index, name } => {
-                self.component_item(kind, Some((instance_index, name)))
+                self.component_item(kind, Some((instance_index, name)))?;
             }
             ComponentAlias::CoreInstanceExport { kind, instance_index, name } => {
-                match kind {
-                    ExternalKind::Func => {
-                        self.core_functions.push(CoreFunction::Export((instance_index, name)));
-                    }
-                    ExternalKind::Table => self.core_tables.push((instance_index, name)),
-                    _ => {}
-                }
-                Some(())
+                return self.core_item(kind.into(), Core::Export((instance_index, name))).map(Some);
             }
             ComponentAlias::Outer { kind, .. } => match kind {
                 ComponentOuterAliasKind::Type => {
-                    self.component_item(ComponentExternalKind::Type, None)
+                    self.component_item(ComponentExternalKind::Type, None)?;
                 }
-                ComponentOuterAliasKind::CoreModule => None,
-                ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Component => Some(()),
+                ComponentOuterAliasKind::CoreModule => return None,
+                ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Component => {}
             },
         }
+        Some(None)
     }
 
     fn component_item(
@@ -221,30 +359,54 @@ impl<'c> Outline<'c> {
         Some(())
     }
 
+    fn core(&self, kind: Kind, index: u32) -> Option<Core<'c>> {
+        self.core[kind as usize].get(index as usize).copied()
+    }
+
     /// Whether nobody can call a core function.
     pub fn is_unreachable(&self, function: u32) -> bool {
-        matches!(self.core_functions.get(function as usize), Some(CoreFunction::Unreachable))
+        matches!(self.core(Kind::Function, function), Some(Core::Unreachable))
     }
 
     /// How many instances of a module there are.
     pub fn instances_of(&self, module: u32) -> usize {
-        let is_one = |own: &&CoreInstance<'_>| match own {
-            CoreInstance::Of { module: own, .. } => *own == module,
-            CoreInstance::Exports(_) => false,
+        let is_one = |own: &&Instance<'_>| match own {
+            Instance::Instantiate { module_index, .. } => *module_index == module,
+            Instance::FromExports(_) => false,
         };
         self.core_instances.iter().filter(is_one).count()
     }
 
-    /// The core function that a group hands out by a name.
-    pub fn handed_out(&self, instance: u32, name: &str) -> Option<u32> {
-        self.handed_out.get(instance as usize)?.get(name).copied()
+    /// What a group hands out by a name, by its index.
+    pub fn handed_out(&self, instance: u32, kind: Kind, name: &str) -> Option<u32> {
+        self.groups.get(instance as usize)?.get(&(kind, name)).copied()
     }
 
     /// Which export a core function is, where it is one.
     pub fn export(&self, function: u32) -> Option<Item<'c>> {
-        match self.core_functions.get(function as usize)? {
-            CoreFunction::Export(item) => Some(*item),
+        match self.core(Kind::Function, function)? {
+            Core::Export(item) => Some(item),
             _ => None,
+        }
+    }
+
+    /// Where it comes from that an instance hands out by a name, through however
+    /// many groups.
+    pub fn origin(&self, mut item: Item<'c>, kind: Kind) -> Option<Origin<'c>> {
+        loop {
+            let (instance, name) = item;
+            if let Instance::Instantiate { .. } = self.core_instances.get(instance as usize)? {
+                return Some(Origin::Instance(item));
+            }
+            let index = self.handed_out(instance, kind, name)?;
+            item = match self.core(kind, index)? {
+                // One that comes later would be no valid one.
+                Core::Export(next) if next.0 < instance => next,
+                Core::Export(_) => return None,
+                Core::Canonical | Core::Unreachable => {
+                    return Some(Origin::Component(Index::Core(kind, index)));
+                }
+            };
         }
     }
 
@@ -252,8 +414,8 @@ impl<'c> Outline<'c> {
     fn users(&self, instance: u32) -> impl Iterator<Item = (u32, &'c str)> {
         self.core_instances.iter().flat_map(move |own| {
             let (module, arguments) = match own {
-                CoreInstance::Of { module, arguments } => (*module, &arguments[..]),
-                CoreInstance::Exports(_) => (0, &[][..]),
+                Instance::Instantiate { module_index, args } => (*module_index, &args[..]),
+                Instance::FromExports(_) => (0, &[][..]),
             };
             let arguments = arguments.iter().filter(move |own| own.index == instance);
             arguments.map(move |own| (module, own.name))
@@ -263,8 +425,9 @@ impl<'c> Outline<'c> {
     /// Everyone who gets a table that an instance exports.
     pub fn users_of_table(&self, instance: u32, name: &'c str) -> Vec<TableUser<'c>> {
         let is_it = |export: &&Export<'_>| {
-            let table = self.core_tables.get(export.index as usize);
-            export.kind == ExternalKind::Table && table == Some(&(instance, name))
+            let table = self.core(Kind::Table, export.index);
+            export.kind == ExternalKind::Table
+                && matches!(table, Some(Core::Export(own)) if own == (instance, name))
         };
         // Whoever gets the whole instance gets the table.
         let mut users: Vec<TableUser<'c>> = self
@@ -272,7 +435,7 @@ impl<'c> Outline<'c> {
             .map(|(module, import)| TableUser { module, import, name, group: None })
             .collect();
         for (index, own) in (0..).zip(&self.core_instances) {
-            let CoreInstance::Exports(exports) = own else { continue };
+            let Instance::FromExports(exports) = own else { continue };
             for export in exports.iter().filter(is_it) {
                 users.extend(self.users(index).map(|(module, import)| TableUser {
                     module,
@@ -284,4 +447,8 @@ impl<'c> Outline<'c> {
         }
         users
     }
+}
+
+fn is_of_module(alias: &ComponentAlias<'_>) -> bool {
+    matches!(alias, ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. })
 }

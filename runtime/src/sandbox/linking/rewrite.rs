@@ -12,6 +12,7 @@ use wasmparser::{CodeSectionReader, FunctionSectionReader, ImportSectionReader, 
 use super::{
     SHIM, module,
     module::{Fixup, Shim},
+    outline::Kind,
 };
 
 /// What a function does that a module imports.
@@ -37,7 +38,7 @@ impl Own<'_> {
     /// The module with them; none where something is not understood.
     pub fn module(&self) -> Option<Module> {
         // Who says where in its code something is would be wrong.
-        if self.module.has_places || self.module.functions.is_empty() {
+        if self.module.has_places || self.module.own[Kind::Function as usize] == 0 {
             return None;
         }
         let mut writer = Writer::new(self)?;
@@ -61,12 +62,12 @@ struct Writer<'w> {
 impl<'w> Writer<'w> {
     fn new(own: &'w Own<'w>) -> Option<Self> {
         let module = own.module;
-        let imports = u32::try_from(module.imports.len()).ok()?;
+        let [imports, ..] = module.imported;
         let removed = u32::try_from(own.bodies.len()).ok()?;
-        let functions = u32::try_from(module.functions.len()).ok()?;
+        let [functions, ..] = module.own;
         let mut writer = Self { own, functions: Vec::new(), removed, further: Vec::new() };
         let (mut kept, mut further) = (0, imports.checked_sub(removed)?.checked_add(functions)?);
-        for (index, import) in (0..).zip(&module.imports) {
+        for (index, import) in (0..).zip(module.imported_functions()) {
             let next = match own.bodies.get(&index) {
                 Some(body) => {
                     writer.further.push((import.ty, *body));
@@ -82,7 +83,7 @@ impl<'w> Writer<'w> {
 
     /// Where the table of the shim is among its tables.
     fn table(&self) -> u32 {
-        self.own.module.imported_tables
+        self.own.module.imported[Kind::Table as usize]
     }
 
     fn function(&self, ty: u32, body: Body) -> Function {

@@ -1,3 +1,4 @@
+use wasmparser::Instance;
 use wasmtime::{
     Config, Engine, Store,
     component::{Component, Linker, Resource, ResourceType},
@@ -139,7 +140,7 @@ fn run(component: &[u8], interface: &str, number: u32) -> Result<u32, String> {
 /// fills the shim's table.
 fn imports(component: &[u8]) -> (usize, usize) {
     let outline = Outline::of(component).expect("it is understood");
-    let number = |index: usize| Module::of(outline.modules[index]).imports.len();
+    let number = |index: usize| Module::of(outline.modules[index]).imported_functions().count();
     (number(1), number(2))
 }
 
@@ -224,17 +225,181 @@ fn nobody_gets_more_functions_than_anybody_needs() {
 #[test]
 fn what_is_damaged_is_left_alone() {
     let whole = component(TCP, FORWARDS, "");
-    for length in (0..whole.len()).step_by(7) {
-        // Whatever it finds, it does not panic.
-        let _ = lean(&whole[..length]);
-    }
-    for at in 0..whole.len() {
-        for bits in [0x01, 0x80, 0xff] {
-            let mut damaged = whole.clone();
-            damaged[at] ^= bits;
-            let _ = lean(&damaged);
+    for whole in [whole, wat::parse_str(libraries(LIBRARY, "")).expect("a component")] {
+        for length in (0..whole.len()).step_by(7) {
+            // Whatever it finds, it does not panic.
+            let _ = lean(&whole[..length]);
+        }
+        for at in 0..whole.len() {
+            for bits in [0x01, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= bits;
+                let _ = lean(&damaged);
+            }
         }
     }
     assert_eq!(lean(b"(component)"), None);
     assert_eq!(lean(&wat::parse_str("(component)").expect("a component")), None);
+}
+
+/// A library, as far as it is the same in every component: where its functions and
+/// data are comes from the first module.
+const LIBRARY: &str = r#"
+    (core module $library
+      (type $unary (func (param i32) (result i32)))
+      (import "env" "memory" (memory 1))
+      (import "env" "table" (table 4 funcref))
+      (import "env" "memory base" (global $memory i32))
+      (import "env" "table base" (global $table i32))
+      (import "env" "count" (global $count (mut i32)))
+      (import "env" "twice" (func $twice (type $unary)))
+      (import "outside" "next" (func $next (result i32)))
+      (elem (global.get $table) func $square $next-of $twice)
+      (data (global.get $memory) "\2a\00\00\00")
+      (data $later "\07\00\00\00")
+      (func $square (type $unary) local.get 0 local.get 0 i32.mul)
+      (func $next-of (type $unary) call $next local.get 0 i32.add)
+      (func (export "stored") (type $unary)
+        global.get $count i32.const 1 i32.add global.set $count
+        (memory.init $later (i32.const 8) (i32.const 0) (i32.const 4))
+        global.get $memory i32.load (i32.load (i32.const 8)) i32.add
+        global.get $count i32.add local.get 0 call $twice i32.add))"#;
+
+/// A component of two libraries over one memory and table, with something between
+/// them that needs the memory, and `more` at the end. The export `run` calls a slot
+/// of the table.
+fn libraries(library: &str, more: &str) -> String {
+    let unary = "(type $unary (func (param i32) (result i32)))";
+    format!(
+        r#"(component
+          (import "own:host/host" (instance $host
+            (export "next" (func (result u32)))
+            (export "said" (func (param "what" string)))))
+          (alias export $host "next" (func $next))
+          (alias export $host "said" (func $said))
+          (core module $first
+            {unary}
+            (memory (export "memory") 1)
+            (table (export "table") 4 funcref)
+            (global (export "memory base") i32 (i32.const 64))
+            (global (export "table base") i32 (i32.const 1))
+            (global (export "count") (mut i32) (i32.const 100))
+            (func (export "twice") (type $unary) local.get 0 i32.const 1 i32.shl))
+          {library}
+          (core module $last
+            {unary}
+            (import "first" "table" (table 4 funcref))
+            (import "library" "stored" (func $stored (type $unary)))
+            (elem (i32.const 0) func $stored)
+            (func (export "run") (param i32 i32) (result i32)
+              local.get 1 local.get 0 call_indirect (type $unary)))
+          (core module $started
+            (import "first" "memory" (memory 1))
+            (import "last" "run" (func $run (param i32 i32) (result i32)))
+            (import "host" "said" (func $said (param i32 i32)))
+            (start $start)
+            (func $start (call $said (i32.const 64)
+              (i32.sub (call $run (i32.const 3) (i32.const 3)) (i32.const 5)))))
+          (core instance $of-first (instantiate $first))
+          (alias core export $of-first "memory" (core memory $memory))
+          (core func $core-said (canon lower (func $said) (memory $memory)))
+          (core instance $saying (export "said" (func $core-said)))
+          (core func $core-next (canon lower (func $next)))
+          (core instance $outside (export "next" (func $core-next)))
+          (core instance $of-library (instantiate $library
+            (with "env" (instance $of-first)) (with "outside" (instance $outside))))
+          (alias core export $of-first "table" (core table $table))
+          (core instance $group (export "table" (table $table)))
+          (core instance $of-last (instantiate $last
+            (with "first" (instance $group)) (with "library" (instance $of-library))))
+          (core instance (instantiate $started (with "first" (instance $of-first))
+            (with "last" (instance $of-last)) (with "host" (instance $saying))))
+          (alias core export $of-last "run" (core func $run))
+          (func (export "run") (param "slot" u32) (param "number" u32) (result u32)
+            (canon lift (core func $run)))
+          {more})"#
+    )
+}
+
+/// What a component of libraries says when it starts, and what its slots answer.
+fn answers(component: &[u8]) -> (String, Vec<Result<u32, String>>) {
+    let engine = engine();
+    let component = Component::new(&engine, component).expect("it is valid");
+    let mut linker = Linker::<(u32, String)>::new(&engine);
+    let mut host = linker.instance("own:host/host").expect("an interface");
+    host.func_wrap("next", |mut store, ()| {
+        store.data_mut().0 += 1000;
+        Ok((store.data().0,))
+    })
+    .expect("new");
+    host.func_wrap("said", |mut store, (what,): (String,)| {
+        store.data_mut().1 = what;
+        Ok(())
+    })
+    .expect("new");
+    let slots = (0..5).map(|slot| {
+        let mut store = Store::new(&engine, (0, String::new()));
+        let instance = linker.instantiate(&mut store, &component).expect("an instance");
+        let run = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "run");
+        let answers: Vec<_> = (0..2)
+            .map(|_| {
+                let answer = run.as_ref().expect("a function").call(&mut store, (slot, 9));
+                answer.map(|(answer,)| answer).map_err(|error| error.root_cause().to_string())
+            })
+            .collect();
+        (store.data().1.clone(), answers)
+    });
+    let (said, answers): (Vec<_>, Vec<_>) = slots.unzip();
+    (said.concat(), answers.concat())
+}
+
+/// How many instances of modules a component has.
+fn instances(component: &[u8]) -> usize {
+    let outline = Outline::of(component).expect("it is understood");
+    let is_one = |own: &&Instance<'_>| matches!(own, Instance::Instantiate { .. });
+    outline.core_instances.iter().filter(is_one).count()
+}
+
+#[test]
+fn what_shares_memory_or_table_is_one_instance() {
+    let before = wat::parse_str(libraries(LIBRARY, "")).expect("a component");
+    assert_eq!(instances(&before), 4);
+    let after = lean(&before).expect("there is something to do");
+    // What does something when it starts stays, and comes after what it needs.
+    assert_eq!(instances(&after), 2);
+    let (said, ran) = answers(&after);
+    assert_eq!((said.as_str(), &ran), ("*".repeat(5).as_str(), &answers(&before).1));
+    // 42 and 7 from the memory, how often it was called, and twice 9; the square; the
+    // host's number and 9; twice 9; and no such slot.
+    let numbers = [168, 169, 81, 81, 1009, 2009, 18, 18];
+    assert_eq!(ran[..8], numbers.map(Ok));
+    assert!(ran[8].as_ref().is_err_and(|why| why.contains("undefined element")), "{ran:?}");
+    assert_eq!(lean(&after), None);
+}
+
+#[test]
+fn what_is_no_part_of_the_one_stays_an_instance() {
+    let instances_after = |library: &str, more: &str| {
+        let before = wat::parse_str(libraries(library, more)).expect("a component");
+        let answer = answers(&before);
+        let after = lean(&before)?;
+        assert_eq!(answers(&after), answer);
+        Some(instances(&after))
+    };
+    // The last needs it, and so it can't join either.
+    let starting = LIBRARY.replace("(elem", "(start $start) (func $start) (elem");
+    assert_eq!(instances_after(&starting, ""), None);
+    let with_places = LIBRARY.replace("(elem", r#"(@custom ".debug_line" "") (elem"#);
+    assert_eq!(instances_after(&with_places, ""), None);
+    // Of one that there is twice, each has its own globals.
+    let twice = r#"(core instance (instantiate $library
+        (with "env" (instance $of-first)) (with "outside" (instance $outside))))"#;
+    assert_eq!(instances_after(LIBRARY, twice), None);
+    // Another component may have it, too.
+    let within = r"(component (alias outer 1 $library (core module)))";
+    assert_eq!(instances_after(LIBRARY, within), None);
+    // What is a number's name only stays what others get.
+    let export = r#"(alias core export $of-library "stored" (core func $stored))
+        (func (export "stored") (param "number" u32) (result u32) (canon lift (core func $stored)))"#;
+    assert_eq!(instances_after(LIBRARY, export), Some(2));
 }
