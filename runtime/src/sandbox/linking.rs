@@ -66,16 +66,18 @@ const OWN_MAX: usize = 4096;
 /// The same component with fewer instances and imports; none where there is nothing
 /// to do, or it is not understood.
 pub fn lean(component: &[u8]) -> Option<Vec<u8>> {
-    let merged = merge::merged(component);
-    let fewer = with_fewer_imports(merged.as_deref().unwrap_or(component));
-    fewer.or(merged)
+    let outline = Outline::of(component)?;
+    let modules = outline.parsed();
+    let Some(merged) = merge::merged(&outline, &modules) else {
+        return with_fewer_imports(&outline, &modules);
+    };
+    let fewer = Outline::of(&merged).and_then(|own| with_fewer_imports(&own, &own.parsed()));
+    fewer.or(Some(merged))
 }
 
-fn with_fewer_imports(component: &[u8]) -> Option<Vec<u8>> {
-    let outline = Outline::of(component)?;
-    let modules: Vec<Module<'_>> = outline.modules.iter().map(|own| Module::of(own)).collect();
-    let new = New::of(&outline, &modules);
-    if new.modules.is_empty() { None } else { rewritten(&outline, &new) }
+fn with_fewer_imports(outline: &Outline<'_>, modules: &[Module<'_>]) -> Option<Vec<u8>> {
+    let new = New::of(outline, modules);
+    if new.modules.is_empty() { None } else { rewritten(outline, &new) }
 }
 
 /// What is written anew.

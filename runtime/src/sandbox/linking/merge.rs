@@ -48,14 +48,12 @@ type Export<'c> = (u32, Kind, &'c str);
 
 /// The same component with fewer core instances; none where it has no instances that
 /// could be one, or is not understood.
-pub fn merged(component: &[u8]) -> Option<Vec<u8>> {
-    let outline = Outline::of(component)?;
-    let modules: Vec<Module<'_>> = outline.modules.iter().map(|own| Module::of(own)).collect();
+pub fn merged(outline: &Outline<'_>, modules: &[Module<'_>]) -> Option<Vec<u8>> {
     if modules.iter().map(|own| own.imports.len()).sum::<usize>() > IMPORTS_MAX {
         return None;
     }
-    let uses = outline.definitions.iter().map(|own| uses(&outline, own)).collect::<Option<_>>()?;
-    let all = All { outline: &outline, modules: &modules, uses };
+    let uses = outline.definitions.iter().map(|own| uses(outline, own)).collect::<Option<_>>()?;
+    let all = All { outline, modules, uses };
     let roots = (0..).zip(&outline.core_instances).filter(|(_, own)| all.is_root(own));
     let mut groups = roots.map(|(root, _)| Group::of(&all, root));
     groups.find(|group| group.members.len() > 1)?.written()

@@ -13,7 +13,7 @@ use wasmparser::{
     ComponentTypeRef, Export, ExternalKind, Instance, Parser, Payload,
 };
 
-use super::{is_never_called, is_never_made};
+use super::{is_never_called, is_never_made, module::Module};
 
 /// An item of the component's own that an instance exports: whose, and its name.
 pub type Item<'c> = (u32, &'c str);
@@ -366,6 +366,11 @@ impl<'c> Outline<'c> {
     /// Whether nobody can call a core function.
     pub fn is_unreachable(&self, function: u32) -> bool {
         matches!(self.core(Kind::Function, function), Some(Core::Unreachable))
+    }
+
+    /// Its modules, as far as they are understood.
+    pub fn parsed(&self) -> Vec<Module<'c>> {
+        self.modules.iter().map(|own| Module::of(own)).collect()
     }
 
     /// How many instances of a module there are.
