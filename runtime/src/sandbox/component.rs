@@ -127,7 +127,7 @@ pub(super) fn find(
     sha256: &[u8; 32],
 ) -> Result<Option<Compiled>, LoadError> {
     let key = recognise(wasm)?.key(sha256);
-    let kind = kind_of(wasm);
+    let kind = Summary::of(wasm).kind();
     let mut host = hosts.get(kind)?;
     let mut found = host.cache.get(&host.engine, &key);
     // What a module is told by is only in its component.
@@ -141,7 +141,7 @@ pub(super) fn find(
 /// Compiles a file with this digest, or takes its code from the cache.
 pub(super) fn load(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Result<Compiled, LoadError> {
     let form = recognise(wasm)?;
-    let kind = kind_of(wasm);
+    let kind = Summary::of(wasm).kind();
     let mut host = hosts.get(kind)?;
     let mut component = compiled(hosts, host, form, sha256, wasm);
     let needs_the_other = match &component {
@@ -197,7 +197,7 @@ fn compiled(
             Cow::Owned(adapter::adapt(wasm).map_err(LoadError::CoreModule)?)
         }
     };
-    let bytes = match initialisation::is_asked_for(&bytes) {
+    let bytes = match Summary::of(&bytes).asks_for_initialisation() {
         true => Cow::Owned(initialisation::run(&hosts.pools, &hosts.services, &bytes)?),
         false => bytes,
     };
@@ -238,38 +238,60 @@ pub(super) fn invalid(error: wasmtime::Error) -> LoadError {
     })
 }
 
-/// The engine that a file is for, as far as its names and memories tell. What is
-/// damaged is somebody else's problem.
-fn kind_of(wasm: &[u8]) -> Kind {
-    // What a component imports and exports itself.
-    let mut names = Vec::new();
-    let mut memory_pages = 0;
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload {
-            Ok(Payload::Version { .. }) => depth += 1,
-            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Payload::ComponentImportSection(imports)) if depth == 1 => {
-                names.extend(imports.into_iter().filter_map(Result::ok).map(|own| own.name.name));
+/// What a file tells without being compiled. What is damaged is somebody else's
+/// problem.
+#[derive(Default)]
+struct Summary<'w> {
+    /// What a component itself imports, by name.
+    imports: Vec<&'w str>,
+    /// What it itself exports.
+    exports: Vec<&'w str>,
+    /// The most that one of its modules has as memory to begin with, in pages.
+    memory_pages: u64,
+}
+
+impl<'w> Summary<'w> {
+    fn of(wasm: &'w [u8]) -> Self {
+        let mut summary = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload {
+                Ok(Payload::Version { .. }) => depth += 1,
+                Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+                Ok(Payload::ComponentImportSection(own)) if depth == 1 => {
+                    let own = own.into_iter().filter_map(Result::ok);
+                    summary.imports.extend(own.map(|own| own.name.name));
+                }
+                Ok(Payload::ComponentExportSection(own)) if depth == 1 => {
+                    let own = own.into_iter().filter_map(Result::ok);
+                    summary.exports.extend(own.map(|own| own.name.name));
+                }
+                Ok(Payload::MemorySection(own)) => {
+                    let pages = own.into_iter().filter_map(Result::ok).map(|own| own.initial);
+                    summary.memory_pages = pages.fold(summary.memory_pages, u64::max);
+                }
+                Ok(_) => {}
+                Err(_) => break,
             }
-            Ok(Payload::ComponentExportSection(exports)) if depth == 1 => {
-                names.extend(exports.into_iter().filter_map(Result::ok).map(|own| own.name.name));
-            }
-            // Of whichever of its modules.
-            Ok(Payload::MemorySection(memories)) => {
-                let pages = memories.into_iter().filter_map(Result::ok).map(|own| own.initial);
-                memory_pages = pages.fold(memory_pages, u64::max);
-            }
-            Ok(_) => {}
-            Err(_) => break,
         }
+        summary
     }
-    if names.iter().any(|name| is_of_wasi_3(name)) {
-        return Kind::Async;
+
+    /// Whether a component exports what is run once for all its instances.
+    fn asks_for_initialisation(&self) -> bool {
+        self.exports.contains(&initialisation::FUNCTION)
     }
-    match names.contains(&HANDLE) || memory_pages >= engine::LARGE_MEMORY_PAGES {
-        true => Kind::Guarded,
-        false => Kind::Serial,
+
+    /// The engine that it is for, as far as that tells.
+    fn kind(&self) -> Kind {
+        if self.imports.iter().chain(&self.exports).any(|name| is_of_wasi_3(name)) {
+            return Kind::Async;
+        }
+        let is_large = self.memory_pages >= engine::LARGE_MEMORY_PAGES;
+        match self.exports.contains(&HANDLE) || is_large {
+            true => Kind::Guarded,
+            false => Kind::Serial,
+        }
     }
 }
 
@@ -415,7 +437,7 @@ mod tests {
 
     #[test]
     fn engines_are_chosen_by_names_and_memories() {
-        let of = |text: &str| kind_of(&wat::parse_str(text).expect("a file"));
+        let of = |text: &str| Summary::of(&wat::parse_str(text).expect("a file")).kind();
         let large = engine::LARGE_MEMORY_PAGES;
         assert_eq!(of(&format!("(module (memory {}))", large - 1)), Kind::Serial);
         assert_eq!(of(&format!("(module (memory {large}))")), Kind::Guarded);
@@ -434,7 +456,37 @@ mod tests {
         let clock = r#"(import "wasi:clocks/monotonic-clock@0.3.0" (instance))"#;
         assert_eq!(of(&format!("(component {clock} {modules})")), Kind::Async);
         for damaged in [&b""[..], b"\0asm", b"nothing of the kind"] {
-            assert_eq!(kind_of(damaged), Kind::Serial);
+            assert_eq!(Summary::of(damaged).kind(), Kind::Serial);
+        }
+    }
+
+    /// The first bytes of a component, and a section.
+    fn with_section(id: u8, section: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(section.len()).expect("a short section");
+        [b"\0asm\x0d\0\x01\0", [id, length].as_slice(), section].concat()
+    }
+
+    #[test]
+    fn an_export_of_the_name_asks_for_initialisation() {
+        // One export, with a plain name, of the function 0 as what it is.
+        let export = |name: &str| {
+            let length = u8::try_from(name.len()).expect("a short name");
+            [b"\x01\0".as_slice(), &[length], name.as_bytes(), b"\x01\0\0"].concat()
+        };
+        let asks = |wasm: &[u8]| Summary::of(wasm).asks_for_initialisation();
+        assert!(asks(&with_section(11, &export(initialisation::FUNCTION))));
+        assert!(!asks(&with_section(11, &export("wizer-initialise"))));
+        assert!(!asks(&with_section(11, &export(initialisation::FUNCTION)[..10])));
+        // That of a component within is that one's own.
+        let inner = with_section(11, &export(initialisation::FUNCTION));
+        assert!(!asks(&with_section(4, &inner)));
+        assert!(!asks(b""));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_have_a_summary(id in 0..13_u8, section in proptest::collection::vec(0u8.., 0..64)) {
+            Summary::of(&with_section(id, &section)).asks_for_initialisation();
         }
     }
 }

@@ -10,7 +10,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tracing::Level;
-use wasmparser::{Parser, Payload};
 use wasmtime::{
     Store,
     component::{
@@ -46,29 +45,6 @@ pub const WIT: &str = "package mayfly:initialisation;\nworld initialised {\n    
 /// How long the guest may take: Lambda's bound of the phase Init. Reading what
 /// it left comes on top, bounded by its memory.
 const TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Whether a component exports one. What is no component is somebody else's
-/// problem.
-pub fn is_asked_for(component: &[u8]) -> bool {
-    let mut depth = 0_u32;
-    for payload in Parser::new(0).parse_all(component) {
-        match payload {
-            Ok(Payload::Version { .. }) => {
-                depth += 1;
-            }
-            Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
-            Ok(Payload::ComponentExportSection(exports)) if depth == 1 => {
-                let mut names = exports.into_iter().filter_map(Result::ok);
-                if names.any(|export| export.name.name == FUNCTION) {
-                    return true;
-                }
-            }
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
-    false
-}
 
 /// Runs it, and makes the component that begins where it ended.
 ///
@@ -324,39 +300,5 @@ impl preopens::Host for Refused {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
         let message = "it asks for files, which each function has of its own; a module of WASI preview 1 does so to print";
         Err(wasmtime::Error::msg(message))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The first bytes of a component, and a section.
-    fn component(id: u8, section: &[u8]) -> Vec<u8> {
-        let length = u8::try_from(section.len()).expect("a short section");
-        [b"\0asm\x0d\0\x01\0", [id, length].as_slice(), section].concat()
-    }
-
-    #[test]
-    fn an_export_of_the_name_asks_for_it() {
-        // One export, with a plain name, of the function 0 as what it is.
-        let export = |name: &str| {
-            let length = u8::try_from(name.len()).expect("a short name");
-            [b"\x01\0".as_slice(), &[length], name.as_bytes(), b"\x01\0\0"].concat()
-        };
-        assert!(is_asked_for(&component(11, &export(FUNCTION))));
-        assert!(!is_asked_for(&component(11, &export("wizer-initialise"))));
-        assert!(!is_asked_for(&component(11, &export(FUNCTION)[..10])));
-        // That of a component within is that one's own.
-        let inner = component(11, &export(FUNCTION));
-        assert!(!is_asked_for(&component(4, &inner)));
-        assert!(!is_asked_for(b""));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_ask_or_do_not(id in 0..13_u8, section in proptest::collection::vec(0u8.., 0..64)) {
-            is_asked_for(&component(id, &section));
-        }
     }
 }

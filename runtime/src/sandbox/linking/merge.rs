@@ -7,8 +7,9 @@
 //! slots are called. What the instances call of each other becomes direct calls.
 //!
 //! An instance joins if all that it imports is there before the first of them or is
-//! theirs. It must do nothing when it is instantiated but fill memories and tables:
-//! nobody can tell then that the others do so at the same time.
+//! theirs. When they are instantiated they fill memories and tables, and nobody can
+//! tell that they do so at the same time. Only the last may do more, as WASI's
+//! adapters do; and only if no instance comes in between that now comes after it.
 
 mod modules;
 
@@ -89,6 +90,10 @@ struct Group<'o, 'c> {
     late: HashSet<Index>,
     /// The definitions that need it.
     needs: HashSet<usize>,
+    /// Whether there are instances of modules among those.
+    has_late_instances: bool,
+    /// Whether a member does more than to fill memories and tables.
+    has_start: bool,
     /// The definitions of the first and the last of them.
     first: usize,
     last: usize,
@@ -103,6 +108,8 @@ impl<'o, 'c> Group<'o, 'c> {
             numbers: HashMap::new(),
             late: HashSet::new(),
             needs: HashSet::new(),
+            has_late_instances: false,
+            has_start: false,
             first: 0,
             last: 0,
         };
@@ -113,11 +120,15 @@ impl<'o, 'c> Group<'o, 'c> {
             {
                 group.first = if group.members.is_empty() { at } else { group.first };
                 group.last = at;
+                group.has_start |= member.module.has_start;
                 group.numbers.insert(*index, group.members.len());
                 group.members.push(member);
             } else if group.all.uses.get(at).is_some_and(|uses| group.is_needed_by(uses)) {
                 group.needs.insert(at);
                 group.late.extend(definition.index());
+                group.has_late_instances |= matches!(definition, Definition::Instance(index)
+                    if matches!(all.outline.core_instances.get(*index as usize),
+                        Some(Instance::Instantiate { .. })));
             }
         }
         group
@@ -136,15 +147,15 @@ impl<'o, 'c> Group<'o, 'c> {
         let own = outline.core_instances.get(instance as usize)?;
         let Instance::Instantiate { module_index, args } = own else { return None };
         let module = self.all.modules.get(*module_index as usize)?;
-        let is_one = !module.bytes.is_empty()
-            && !module.has_start
-            && !module.has_places
-            // Who is called by way of a shim is found by what the shim is.
-            && module.shim.is_none()
-            && module.fixup.is_none()
-            && (is_root || !self.members.is_empty())
-            && outline.instances_of(*module_index) == 1;
-        if !is_one {
+        // Who is called by way of a shim is found by what the shim is.
+        let is_fixed = module.shim.is_some() || module.fixup.is_some() || module.has_places;
+        let is_too_late = self.has_start || (module.has_start && self.has_late_instances);
+        let is_first = self.members.is_empty();
+        if module.bytes.is_empty() || is_fixed || is_too_late || is_first != is_root {
+            return None;
+        }
+        // Others would share what each instance has of its own.
+        if outline.instances_of(*module_index) != 1 {
             return None;
         }
         let arguments: HashMap<_, _> = args.iter().map(|own| (own.name, own.index)).collect();

@@ -225,7 +225,7 @@ fn nobody_gets_more_functions_than_anybody_needs() {
 #[test]
 fn what_is_damaged_is_left_alone() {
     let whole = component(TCP, FORWARDS, "");
-    for whole in [whole, wat::parse_str(libraries(LIBRARY, "")).expect("a component")] {
+    for whole in [whole, wat::parse_str(libraries()).expect("a component")] {
         for length in (0..whole.len()).step_by(7) {
             // Whatever it finds, it does not panic.
             let _ = lean(&whole[..length]);
@@ -242,8 +242,7 @@ fn what_is_damaged_is_left_alone() {
     assert_eq!(lean(&wat::parse_str("(component)").expect("a component")), None);
 }
 
-/// A library, as far as it is the same in every component: where its functions and
-/// data are comes from the first module.
+/// A library: where its functions and data are comes from the first module.
 const LIBRARY: &str = r#"
     (core module $library
       (type $unary (func (param i32) (result i32)))
@@ -266,9 +265,8 @@ const LIBRARY: &str = r#"
         global.get $count i32.add local.get 0 call $twice i32.add))"#;
 
 /// A component of two libraries over one memory and table, with something between
-/// them that needs the memory, and `more` at the end. The export `run` calls a slot
-/// of the table.
-fn libraries(library: &str, more: &str) -> String {
+/// them that needs the memory. The export `run` calls a slot of the table.
+fn libraries() -> String {
     let unary = "(type $unary (func (param i32) (result i32)))";
     format!(
         r#"(component
@@ -285,7 +283,7 @@ fn libraries(library: &str, more: &str) -> String {
             (global (export "table base") i32 (i32.const 1))
             (global (export "count") (mut i32) (i32.const 100))
             (func (export "twice") (type $unary) local.get 0 i32.const 1 i32.shl))
-          {library}
+          {LIBRARY}
           (core module $last
             {unary}
             (import "first" "table" (table 4 funcref))
@@ -316,8 +314,7 @@ fn libraries(library: &str, more: &str) -> String {
             (with "last" (instance $of-last)) (with "host" (instance $saying))))
           (alias core export $of-last "run" (core func $run))
           (func (export "run") (param "slot" u32) (param "number" u32) (result u32)
-            (canon lift (core func $run)))
-          {more})"#
+            (canon lift (core func $run))))"#
     )
 }
 
@@ -362,7 +359,7 @@ fn instances(component: &[u8]) -> usize {
 
 #[test]
 fn what_shares_memory_or_table_is_one_instance() {
-    let before = wat::parse_str(libraries(LIBRARY, "")).expect("a component");
+    let before = wat::parse_str(libraries()).expect("a component");
     assert_eq!(instances(&before), 4);
     let after = lean(&before).expect("there is something to do");
     // What does something when it starts stays, and comes after what it needs.
@@ -377,29 +374,62 @@ fn what_shares_memory_or_table_is_one_instance() {
     assert_eq!(lean(&after), None);
 }
 
+/// A component of libraries, with something in place of something else: how many
+/// instances are left of it, if it is made anew.
+fn instances_after(places: &[(&str, &str)]) -> Option<usize> {
+    let mut text = libraries();
+    for (place, new) in places {
+        assert_eq!(text.matches(place).count(), 1, "{place}");
+        text = text.replace(place, new);
+    }
+    let before = wat::parse_str(text).expect("a component");
+    let answer = answers(&before);
+    let after = lean(&before)?;
+    assert_eq!(answers(&after), answer);
+    Some(instances(&after))
+}
+
+/// Makes the library count when it starts.
+const STARTING: (&str, &str) = (
+    "(elem (global.get $table)",
+    "(start $start)
+     (func $start global.get $count i32.const 500 i32.add global.set $count)
+     (elem (global.get $table)",
+);
+
+/// An instance before the library's that needs the memory of the first.
+const BETWEEN: (&str, &str) = (
+    "(core instance $of-library",
+    r#"(core module $between (import "host" "said" (func (param i32 i32))))
+       (core instance (instantiate $between (with "host" (instance $saying))))
+       (core instance $of-library"#,
+);
+
+#[test]
+fn what_does_something_when_it_starts_is_the_last_to_join() {
+    assert_eq!(instances_after(&[]), Some(2));
+    // Another instance comes after the one, where that is no matter.
+    assert_eq!(instances_after(&[BETWEEN]), Some(3));
+    assert_eq!(instances_after(&[STARTING]), Some(3));
+    assert_eq!(instances_after(&[STARTING, BETWEEN]), None);
+}
+
 #[test]
 fn what_is_no_part_of_the_one_stays_an_instance() {
-    let instances_after = |library: &str, more: &str| {
-        let before = wat::parse_str(libraries(library, more)).expect("a component");
-        let answer = answers(&before);
-        let after = lean(&before)?;
-        assert_eq!(answers(&after), answer);
-        Some(instances(&after))
-    };
     // The last needs it, and so it can't join either.
-    let starting = LIBRARY.replace("(elem", "(start $start) (func $start) (elem");
-    assert_eq!(instances_after(&starting, ""), None);
-    let with_places = LIBRARY.replace("(elem", r#"(@custom ".debug_line" "") (elem"#);
-    assert_eq!(instances_after(&with_places, ""), None);
+    let with_places = ("(elem (global.get", r#"(@custom ".debug_line" "") (elem (global.get"#);
+    assert_eq!(instances_after(&[with_places]), None);
+    let export = r#"(alias core export $of-last "run" (core func $run))"#;
+    let and = |more: &str| format!("{export} {more}");
     // Of one that there is twice, each has its own globals.
     let twice = r#"(core instance (instantiate $library
         (with "env" (instance $of-first)) (with "outside" (instance $outside))))"#;
-    assert_eq!(instances_after(LIBRARY, twice), None);
+    assert_eq!(instances_after(&[(export, &and(twice))]), None);
     // Another component may have it, too.
-    let within = r"(component (alias outer 1 $library (core module)))";
-    assert_eq!(instances_after(LIBRARY, within), None);
-    // What is a number's name only stays what others get.
-    let export = r#"(alias core export $of-library "stored" (core func $stored))
+    let within = "(component (alias outer 1 $library (core module)))";
+    assert_eq!(instances_after(&[(export, &and(within))]), None);
+    // Whoever else gets something of it gets it from the one.
+    let stored = r#"(alias core export $of-library "stored" (core func $stored))
         (func (export "stored") (param "number" u32) (result u32) (canon lift (core func $stored)))"#;
-    assert_eq!(instances_after(LIBRARY, export), Some(2));
+    assert_eq!(instances_after(&[(export, &and(stored))]), Some(2));
 }

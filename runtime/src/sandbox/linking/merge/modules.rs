@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wasm_encoder::{
     CodeSection, DataCountSection, DataSection, ElementSection, ExportKind, ExportSection,
     FunctionSection, GlobalSection, ImportSection, Instruction, MemorySection, NameMap,
-    NameSection, TableSection, TagSection, TypeSection,
+    NameSection, StartSection, TableSection, TagSection, TypeSection,
     reencode::{Error, Reencode, utils},
 };
 use wasmparser::{KnownCustom, Name, Operator, Parser, Payload};
@@ -173,6 +173,7 @@ struct Sections<'c> {
     code: CodeSection,
     data: DataSection,
     names: BTreeMap<u32, &'c str>,
+    start: Option<u32>,
 }
 
 impl Sections<'_> {
@@ -190,7 +191,11 @@ impl Sections<'_> {
         if !self.tags.is_empty() {
             module.section(&self.tags);
         }
-        module.section(&self.globals).section(&self.exports).section(&self.elements);
+        module.section(&self.globals).section(&self.exports);
+        if let Some(function_index) = self.start {
+            module.section(&StartSection { function_index });
+        }
+        module.section(&self.elements);
         module.section(&DataCountSection { count: self.data.len() });
         module.section(&self.code).section(&self.data).section(&section);
         module
@@ -224,6 +229,10 @@ impl<'c> Renumbered<'_, '_, 'c> {
             Payload::MemorySection(own) => self.parse_memory_section(&mut to.memories, own),
             Payload::TagSection(own) => self.parse_tag_section(&mut to.tags, own),
             Payload::GlobalSection(own) => self.parse_global_section(&mut to.globals, own),
+            Payload::StartSection { func, .. } => {
+                to.start = Some(self.function_index(func)?);
+                Ok(())
+            }
             Payload::ElementSection(own) => self.parse_element_section(&mut to.elements, own),
             Payload::DataSection(own) => self.parse_data_section(&mut to.data, own),
             Payload::CodeSectionEntry(own) => self.parse_function_body(&mut to.code, own),
