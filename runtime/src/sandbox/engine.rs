@@ -109,6 +109,9 @@ pub fn new(pools: &Pools, kind: Kind) -> wasmtime::Result<Engine> {
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
+        // Which of its modules have them is no matter.
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
         .max_core_instance_size(4 * MIB)
         .max_component_instance_size(4 * MIB)
         .max_memory_size(memory_bytes)

@@ -2,8 +2,7 @@
 //!
 //! Linking one import costs an instance as much as hundreds of a guest's own
 //! instructions, and what is compiled with a standard library imports all that
-//! the library could need. Modules that share a memory or a table become one first
-//! (`merge`). Then two kinds of imports become functions of the module's own:
+//! the library could need. Two kinds of imports become functions of the module's own:
 //!
 //! - What nobody can call. A method takes a handle of its resource, and of some
 //!   resources nobody here makes any: for sockets alone these are more than fifty
@@ -13,7 +12,8 @@
 //!   module fills once the memory is there. The module calls through that table
 //!   itself.
 //!
-//! Whatever is not understood is left as it is.
+//! Then the modules that share a memory or a table become one (`merge`), of which the
+//! shim is part if all who called it do without. Whatever is not understood is left as it is.
 
 mod merge;
 mod module;
@@ -63,21 +63,18 @@ const SHIM: &str = "mayfly:shim";
 /// enough that those with many parameters are not much code.
 const OWN_MAX: usize = 4096;
 
-/// The same component with fewer instances and imports; none where there is nothing
+/// The same component with fewer imports and instances; none where there is nothing
 /// to do, or it is not understood.
 pub fn lean(component: &[u8]) -> Option<Vec<u8>> {
     let outline = Outline::of(component)?;
     let modules = outline.parsed();
-    let Some(merged) = merge::merged(&outline, &modules) else {
-        return with_fewer_imports(&outline, &modules);
-    };
-    let fewer = Outline::of(&merged).and_then(|own| with_fewer_imports(&own, &own.parsed()));
-    fewer.or(Some(merged))
-}
-
-fn with_fewer_imports(outline: &Outline<'_>, modules: &[Module<'_>]) -> Option<Vec<u8>> {
-    let new = New::of(outline, modules);
-    if new.modules.is_empty() { None } else { rewritten(outline, &new) }
+    let new = New::of(&outline, &modules);
+    if new.modules.is_empty() {
+        return merge::merged(&outline, &modules);
+    }
+    let fewer = rewritten(&outline, &new)?;
+    let merged = Outline::of(&fewer).and_then(|own| merge::merged(&own, &own.parsed()));
+    merged.or(Some(fewer))
 }
 
 /// What is written anew.

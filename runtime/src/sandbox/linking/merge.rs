@@ -147,11 +147,9 @@ impl<'o, 'c> Group<'o, 'c> {
         let own = outline.core_instances.get(instance as usize)?;
         let Instance::Instantiate { module_index, args } = own else { return None };
         let module = self.all.modules.get(*module_index as usize)?;
-        // Who is called by way of a shim is found by what the shim is.
-        let is_fixed = module.shim.is_some() || module.fixup.is_some() || module.has_places;
         let is_too_late = self.has_start || (module.has_start && self.has_late_instances);
         let is_first = self.members.is_empty();
-        if module.bytes.is_empty() || is_fixed || is_too_late || is_first != is_root {
+        if module.bytes.is_empty() || module.has_places || is_too_late || is_first != is_root {
             return None;
         }
         // Others would share what each instance has of its own.

@@ -1,10 +1,13 @@
+use std::time::Duration;
+
 use wasmparser::Instance;
 use wasmtime::{
-    Config, Engine, Store,
+    Engine, Store,
     component::{Component, Linker, Resource, ResourceType},
 };
 
 use super::{OWN_MAX, lean, module::Module, outline::Outline};
+use crate::{config::Pools, sandbox::engine};
 
 /// What the second function of a shim does.
 const FORWARDS: &str = "local.get 0 local.get 1 i32.const 1 call_indirect (type $t)";
@@ -105,10 +108,17 @@ fn text(interface: &str, second: &str, more: &str) -> String {
     )
 }
 
+/// That of invocations: what it refuses would be compiled as it was.
 fn engine() -> Engine {
-    let mut config = Config::new();
-    config.wasm_component_model(true);
-    Engine::new(&config).expect("an engine")
+    let pools = Pools {
+        connections_max: 1,
+        concurrency_max: 1,
+        memory_mb_max: 1,
+        header_read_timeout: Duration::ZERO,
+        body_idle_timeout: Duration::ZERO,
+        drain_timeout: Duration::ZERO,
+    };
+    engine::new(&pools, engine::Kind::Serial).expect("an engine")
 }
 
 /// What `run` answers, or why it does not.
@@ -130,6 +140,7 @@ fn run(component: &[u8], interface: &str, number: u32) -> Result<u32, String> {
             .expect("new");
     }
     let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
     let instance = linker.instantiate(&mut store, &component).expect("an instance");
     let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run").expect("a function");
     let answer = run.call(&mut store, (number,));
@@ -171,6 +182,8 @@ fn what_can_be_called_is_called_without_a_shim() {
         let before = component(interface, FORWARDS, "");
         let after = lean(&before).expect("there is something to do");
         assert_eq!(imports(&after), (4, 2), "{interface}");
+        // The shim's table is the main module's own.
+        assert_eq!((instances(&before), instances(&after)), (3, 2), "{interface}");
         for (number, answer) in [10, 20, 6, 14, 0].into_iter().enumerate() {
             let number = u32::try_from(number).expect("it is small");
             let before = run(&before, interface, number);
@@ -193,6 +206,7 @@ fn shims_are_followed_only_if_they_are_shims() {
         let after = lean(&component(TCP, second, "")).expect("there is something to do");
         // All that comes from the shim stays, and what fills its table.
         assert_eq!(imports(&after), (3, 2), "{second}");
+        assert_eq!(instances(&after), 3, "{second}");
         Component::new(&engine(), &after).expect("it is valid");
         assert_eq!(lean(&component("own:tcp/tcp@0.2.0", second, "")), None, "{second}");
     }
@@ -336,6 +350,7 @@ fn answers(component: &[u8]) -> (String, Vec<Result<u32, String>>) {
     .expect("new");
     let slots = (0..5).map(|slot| {
         let mut store = Store::new(&engine, (0, String::new()));
+        store.set_epoch_deadline(1);
         let instance = linker.instantiate(&mut store, &component).expect("an instance");
         let run = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "run");
         let answers: Vec<_> = (0..2)
