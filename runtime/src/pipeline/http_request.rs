@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header, request::Bu
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::{
-    TRACE_ID,
+    TRACE_HEADER,
     error::GatewayError,
     event,
     expression::{Scope, header_values},
@@ -93,7 +93,7 @@ pub fn mapped(
     headers.insert(header::ACCEPT, json);
     let name = &request.gateway.config.name;
     set(&mut headers, header::USER_AGENT, &format!("AmazonAPIGateway_{name}"));
-    set(&mut headers, HeaderName::from_static(TRACE_ID), request.exchange.trace_id());
+    set(&mut headers, TRACE_HEADER, request.exchange.trace_id());
     set(&mut headers, API_ID, name);
     finish(builder, headers, mapped, body.into())
 }
@@ -245,7 +245,7 @@ fn forwarded(request: &MethodRequest<'_>, headers: &mut HeaderMap) {
             set(headers, header::FORWARDED, &append(request.header_text(header::FORWARDED), own));
             let own = "HTTP/1.1 AmazonAPIGateway".to_owned();
             set(headers, header::VIA, &append(request.header_text(header::VIA), own));
-            set(headers, HeaderName::from_static(TRACE_ID), request.exchange.trace_id());
+            set(headers, TRACE_HEADER, request.exchange.trace_id());
         }
     }
 }

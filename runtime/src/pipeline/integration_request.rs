@@ -28,7 +28,7 @@ use crate::{
 /// # Errors
 /// Where the function cannot be called, or a template fails.
 pub fn build<'r>(
-    request: &'r Validated<'_>,
+    request: &'r Validated<'_, '_>,
     trace: &mut Trace,
 ) -> Result<IntegrationRequest<'r>, GatewayError> {
     let request: &MethodRequest<'_> = request;

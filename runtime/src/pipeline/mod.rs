@@ -44,7 +44,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, request::Parts};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode, header::InvalidHeaderValue,
+    request::Parts,
+};
 use http_body::Body;
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
@@ -161,7 +164,7 @@ impl<'g> Exchange<'g> {
             ApiKind::Http if gateway.url.is_some() => id_text(id),
             ApiKind::Http => extended_id(id),
         };
-        let own_trace = parts.headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+        let own_trace = parts.headers.get(TRACE_HEADER).and_then(|value| value.to_str().ok());
         Self {
             id,
             request_id,
@@ -222,6 +225,7 @@ impl Integrated {
 }
 
 const TRACE_ID: &str = "x-amzn-trace-id";
+const TRACE_HEADER: HeaderName = HeaderName::from_static(TRACE_ID);
 
 // By which clients name a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -365,7 +369,7 @@ where
     trace.method_request(&request);
     authorizer::authorize(&request, trace).await?;
     usage_plan::admit_authorized(&request, trace).await?;
-    let request = Validated::check(request)?;
+    let request = Validated::check(&request)?;
     trace.validated(&request);
     let response = match cache {
         None => integrate(&request, course, trace).await?,
@@ -381,7 +385,7 @@ where
 
 /// The answer that the stage keeps, or one that is made now.
 async fn from_cache(
-    request: &Validated<'_>,
+    request: &Validated<'_, '_>,
     cache: &RouteCache,
     course: &mut Course<'_>,
     trace: &mut Trace,
@@ -416,7 +420,7 @@ async fn from_cache(
 
 /// From the validated request to the method response.
 async fn integrate(
-    request: &Validated<'_>,
+    request: &Validated<'_, '_>,
     course: &mut Course<'_>,
     trace: &mut Trace,
 ) -> Result<Response<AnswerBody>, GatewayError> {
@@ -525,21 +529,22 @@ impl<'g> Matched<'g> {
 /// The headers by which a client names a request when it reports a problem.
 fn identify(gateway: &Gateway, exchange: &Exchange<'_>, response: &mut Response<AnswerBody>) {
     let headers = response.headers_mut();
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    let mut set = |name: HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| {
+        if let Ok(value) = value {
             headers.insert(name, value);
         }
     };
+    let request_id = HeaderValue::from_str(&exchange.request_id);
     match gateway.config.kind {
         _ if gateway.url.is_some() => {
-            set(REQUEST_ID, &exchange.request_id);
-            set(HeaderName::from_static(TRACE_ID), exchange.trace_id());
+            set(REQUEST_ID, request_id);
+            set(TRACE_HEADER, HeaderValue::from_str(exchange.trace_id()));
         }
         ApiKind::Rest => {
-            set(REQUEST_ID, &exchange.request_id);
-            set(EXTENDED_ID, &extended_id(exchange.id));
+            set(REQUEST_ID, request_id);
+            set(EXTENDED_ID, HeaderValue::try_from(extended_id(exchange.id)));
         }
-        ApiKind::Http => set(HTTP_REQUEST_ID, &exchange.request_id),
+        ApiKind::Http => set(HTTP_REQUEST_ID, request_id),
     }
 }
 

@@ -47,7 +47,7 @@ pub async fn admit(
     let [method, plan, quota] = subscription.map_or([NOTHING; 3], |own| of_plan(about, route, own));
     let stage = (route.throttles.get(stage).into(), By::Stage(stage));
     let account = (about.gateway.account.as_ref().into(), By::Account);
-    take(about, [method, plan, quota, stage, account]).await
+    take(about, &[method, plan, quota, stage, account]).await
 }
 
 /// The same for the key that the authorizer tells.
@@ -67,7 +67,7 @@ pub async fn admit_authorized(
     let value =
         value.ok_or(GatewayError::InvalidApiKey("the authorizer tells no API key".into()))?;
     let own = subscribed(&about, value.reveal().as_bytes(), trace)?;
-    take(&about, of_plan(&about, route, own)).await
+    take(&about, &of_plan(&about, route, own)).await
 }
 
 /// The key that the request has in its header. Of several, none counts.
@@ -135,11 +135,11 @@ fn of_plan<'l>(about: &About<'_>, route: &Route, own: &'l Subscription) -> [Held
     ]
 }
 
-async fn take<const N: usize>(about: &About<'_>, held: [Held<'_>; N]) -> Result<(), GatewayError> {
+async fn take<const N: usize>(about: &About<'_>, held: &[Held<'_>; N]) -> Result<(), GatewayError> {
     if held.iter().all(|(limit, _)| matches!(limit, Limit::None)) {
         return Ok(());
     }
-    match about.gateway.state.take(&held.map(|(limit, _)| limit)).await {
+    match about.gateway.state.take(&held.each_ref().map(|(limit, _)| *limit)).await {
         Ok(()) => Ok(()),
         Err(Denied::Refused(Refusal { limit, wait })) => {
             Err(refused(about, held[limit].1, wait.unwrap_or_default()))

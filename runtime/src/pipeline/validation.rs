@@ -10,25 +10,25 @@ use super::{content, error::GatewayError, method_request::MethodRequest};
 use crate::config::{RequestParameter, ValidationConfig, template::Lookup as _};
 
 /// A method request that has all that its route asks for.
-pub struct Validated<'g>(MethodRequest<'g>);
+pub struct Validated<'r, 'g>(&'r MethodRequest<'g>);
 
-impl<'g> Deref for Validated<'g> {
+impl<'g> Deref for Validated<'_, 'g> {
     type Target = MethodRequest<'g>;
 
     fn deref(&self) -> &MethodRequest<'g> {
-        &self.0
+        self.0
     }
 }
 
-impl<'g> Validated<'g> {
+impl<'r, 'g> Validated<'r, 'g> {
     /// Checks parameters first, then the body, as the service does.
     ///
     /// # Errors
     /// [`GatewayError::MissingParameters`], [`GatewayError::InvalidBody`]
-    pub fn check(request: MethodRequest<'g>) -> Result<Self, GatewayError> {
+    pub fn check(request: &'r MethodRequest<'g>) -> Result<Self, GatewayError> {
         if let Some(config) = &request.matched.route.validation {
-            check_parameters(&request, config)?;
-            check_body(&request, config)?;
+            check_parameters(request, config)?;
+            check_body(request, config)?;
         }
         Ok(Self(request))
     }
