@@ -173,6 +173,8 @@ struct Sections<'c> {
     code: CodeSection,
     data: DataSection,
     names: BTreeMap<u32, &'c str>,
+    /// That of the longest module that has one, and how long that is.
+    name: Option<(usize, &'c str)>,
     start: Option<u32>,
 }
 
@@ -183,6 +185,9 @@ impl Sections<'_> {
             names.append(*index, name);
         }
         let mut section = NameSection::new();
+        if let Some((_, name)) = self.name {
+            section.module(name);
+        }
         section.functions(&names);
         let mut module = wasm_encoder::Module::new();
         module.section(&self.types).section(&self.imports).section(&self.functions);
@@ -238,19 +243,33 @@ impl<'c> Renumbered<'_, '_, 'c> {
             Payload::CodeSectionEntry(own) => self.parse_function_body(&mut to.code, own),
             Payload::CustomSection(own) => {
                 if let KnownCustom::Name(names) = own.as_known() {
-                    for names in names {
-                        // They are for people; what is wrong with them is no matter.
-                        let Ok(Name::Function(names)) = names else { continue };
-                        for name in names.into_iter().filter_map(Result::ok) {
-                            let index = self.function_index(name.index)?;
-                            to.names.entry(index).or_insert(name.name);
-                        }
+                    // They are for people; what is wrong with them is no matter.
+                    for names in names.into_iter().filter_map(Result::ok) {
+                        self.names(names, to)?;
                     }
                 }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn names(&mut self, names: Name<'c>, to: &mut Sections<'c>) -> Written {
+        match names {
+            Name::Module { name, .. } => {
+                let member = self.modules.members.get(self.number);
+                let own = member.map(|member| (member.module.bytes.len(), name));
+                to.name = to.name.max(own);
+            }
+            Name::Function(names) => {
+                for name in names.into_iter().filter_map(Result::ok) {
+                    let index = self.function_index(name.index)?;
+                    to.names.entry(index).or_insert(name.name);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn place(&self, kind: Kind, index: u32) -> Written<Place> {
