@@ -319,6 +319,21 @@ fn a_file_that_is_no_function_is_named_with_the_reason() {
 }
 
 #[test]
+fn what_a_guest_links_is_made_less_before_it_is_compiled() {
+    let guests =
+        ["probe", "authorizer", "http-guest", "http-async", "command", "command-async", "module"];
+    let mut project = Project::new().with_variable("MAYFLY_LOG", "debug");
+    for name in guests {
+        project = project.with_handler(name, &fixture(name));
+    }
+    let gateway = project.serve();
+    gateway.wait_for_log(&format!("compiled {0} of {0}", guests.len()));
+    let log = gateway.log();
+    assert!(log.contains(" DEBUG "), "{log}");
+    assert!(!log.contains("is compiled as it is"), "{log}");
+}
+
+#[test]
 fn a_damaged_or_foreign_cache_entry_is_compiled_again() {
     let project = Project::new().with_handler("probe", &fixture("probe"));
     let first = project.run(&[
