@@ -13,7 +13,8 @@
 //!   itself.
 //!
 //! Then the modules that share a memory or a table become one (`merge`), of which the
-//! shim is part if all who called it do without. Whatever is not understood is left as it is.
+//! shim is part if all who called it do without. Whatever is not understood is left
+//! as it is.
 
 mod merge;
 mod module;

@@ -90,10 +90,6 @@ struct Group<'o, 'c> {
     late: HashSet<Index>,
     /// The definitions that need it.
     needs: HashSet<usize>,
-    /// Whether there are instances of modules among those.
-    has_late_instances: bool,
-    /// Whether a member does more than to fill memories and tables.
-    has_start: bool,
     /// The definitions of the first and the last of them.
     first: usize,
     last: usize,
@@ -108,8 +104,6 @@ impl<'o, 'c> Group<'o, 'c> {
             numbers: HashMap::new(),
             late: HashSet::new(),
             needs: HashSet::new(),
-            has_late_instances: false,
-            has_start: false,
             first: 0,
             last: 0,
         };
@@ -120,15 +114,11 @@ impl<'o, 'c> Group<'o, 'c> {
             {
                 group.first = if group.members.is_empty() { at } else { group.first };
                 group.last = at;
-                group.has_start |= member.module.has_start;
                 group.numbers.insert(*index, group.members.len());
                 group.members.push(member);
             } else if group.all.uses.get(at).is_some_and(|uses| group.is_needed_by(uses)) {
                 group.needs.insert(at);
                 group.late.extend(definition.index());
-                group.has_late_instances |= matches!(definition, Definition::Instance(index)
-                    if matches!(all.outline.core_instances.get(*index as usize),
-                        Some(Instance::Instantiate { .. })));
             }
         }
         group
@@ -141,13 +131,25 @@ impl<'o, 'c> Group<'o, 'c> {
         })
     }
 
+    /// Whether there are instances of modules among what is late.
+    fn has_late_instances(&self) -> bool {
+        let instances = &self.all.outline.core_instances;
+        self.late.iter().any(|own| match own {
+            Index::Instance(index) => {
+                matches!(instances.get(*index as usize), Some(Instance::Instantiate { .. }))
+            }
+            Index::Core(..) => false,
+        })
+    }
+
     /// An instance, if it can join those that there are.
     fn member(&self, instance: u32, is_root: bool) -> Option<Member<'o, 'c>> {
         let outline = self.all.outline;
         let own = outline.core_instances.get(instance as usize)?;
         let Instance::Instantiate { module_index, args } = own else { return None };
         let module = self.all.modules.get(*module_index as usize)?;
-        let is_too_late = self.has_start || (module.has_start && self.has_late_instances);
+        let has_start = self.members.last().is_some_and(|last| last.module.has_start);
+        let is_too_late = has_start || (module.has_start && self.has_late_instances());
         let is_first = self.members.is_empty();
         if module.bytes.is_empty() || module.has_places || is_too_late || is_first != is_root {
             return None;

@@ -430,6 +430,12 @@ fn what_does_something_when_it_starts_is_the_last_to_join() {
 }
 
 #[test]
+fn the_one_may_have_several_memories() {
+    let with_its_own = ("(elem (global.get", "(memory 1) (elem (global.get");
+    assert_eq!(instances_after(&[with_its_own]), Some(2));
+}
+
+#[test]
 fn what_is_no_part_of_the_one_stays_an_instance() {
     // The last needs it, and so it can't join either.
     let with_places = ("(elem (global.get", r#"(@custom ".debug_line" "") (elem (global.get"#);
