@@ -10,24 +10,50 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// The allocator's `mi_option_purge_delay`, which has no name in Rust.
-const PURGE_DELAY: mi_option_t = 15;
+/// An option of the allocator, none of which has a name in Rust, and the value
+/// that it has here.
+struct Setting {
+    option: mi_option_t,
+    value: c_long,
+    #[cfg(test)]
+    default: c_long,
+}
 
-/// How long it keeps what is free, in ms. It only looks when something else is
-/// freed or asked for: with its own second, what many connections free as they
-/// become idle together would stay, as nothing follows.
-const PURGE_DELAY_MS: c_long = 10;
+/// `mi_option_purge_delay`: how long it keeps what is free, in ms. It only looks
+/// when something else is freed or asked for: with its own second, what many
+/// connections free as they become idle together would stay, as nothing follows.
+const PURGE_DELAY: Setting = Setting {
+    option: 15,
+    value: 10,
+    #[cfg(test)]
+    default: 1000,
+};
+
+/// `mi_option_page_full_retain`: how many full pages stay among those that may
+/// have room. With such a one beside it, a page that becomes empty is given up at
+/// once, to be made anew by the next request.
+const PAGE_FULL_RETAIN: Setting = Setting {
+    option: 36,
+    value: 0,
+    #[cfg(test)]
+    default: 2,
+};
+
+const SETTINGS: [Setting; 2] = [PURGE_DELAY, PAGE_FULL_RETAIN];
 
 fn main() -> ExitCode {
-    give_back_soon();
+    set_up_allocator();
     mayfly::cli::main()
 }
 
-/// Has the allocator give memory back, unless `MIMALLOC_PURGE_DELAY` says when.
+/// Sets the allocator's options, but for those that the environment sets, as
+/// `MIMALLOC_PURGE_DELAY` does. Threads that are there before don't see all.
 #[allow(unsafe_code, reason = "the allocator's options are set in C")]
-fn give_back_soon() {
-    // SAFETY: it is one of the allocator's options, and no pointer is involved.
-    unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) }
+fn set_up_allocator() {
+    for Setting { option, value, .. } in SETTINGS {
+        // SAFETY: it is one of the allocator's options, and no pointer is involved.
+        unsafe { mi_option_set_default(option, value) }
+    }
 }
 
 #[cfg(test)]
@@ -35,15 +61,16 @@ mod tests {
     use super::*;
 
     #[allow(unsafe_code, reason = "the allocator's options are read in C")]
-    fn purge_delay() -> c_long {
-        // SAFETY: as of setting it.
-        unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }
+    fn values() -> [c_long; 2] {
+        // SAFETY: as of setting them.
+        SETTINGS.map(|setting| unsafe { libmimalloc_sys::mi_option_get(setting.option) })
     }
 
     #[test]
-    fn it_is_the_purge_delay_that_is_set() {
-        assert_eq!(purge_delay(), 1000, "mimalloc has other options than it had");
-        give_back_soon();
-        assert_eq!(purge_delay(), PURGE_DELAY_MS);
+    fn it_is_those_options_that_are_set() {
+        let defaults = SETTINGS.map(|setting| setting.default);
+        assert_eq!(values(), defaults, "mimalloc has other options than it had");
+        set_up_allocator();
+        assert_eq!(values(), SETTINGS.map(|setting| setting.value));
     }
 }
