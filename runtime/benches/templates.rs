@@ -95,8 +95,9 @@ fn answer(runtime: &Runtime, gateway: &Gateway, path: &str) -> Bytes {
         .header(header::CONTENT_LENGTH, BODY.len())
         .body(Full::from(BODY))
         .expect("a request");
+    let (mut parts, body) = request.into_parts();
     let mut trace = Trace::Off;
-    let served = pipeline::serve(gateway, connection, request, &mut trace);
+    let served = pipeline::serve(gateway, &connection, &mut parts, body, &mut trace);
     let response = runtime.block_on(served);
     response.body().whole().cloned().unwrap_or_default()
 }

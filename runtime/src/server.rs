@@ -198,10 +198,9 @@ impl Server {
         stop: watch::Receiver<bool>,
     ) {
         let client = connection.client;
-        let server = Arc::clone(&self);
-        let service = service_fn(move |request: Request<Incoming>| {
-            Arc::clone(&server).answer(connection.clone(), request)
-        });
+        // Its own, as counting what all have would keep all processors waiting.
+        let served = Arc::new(Served { server: Arc::clone(&self), connection });
+        let service = service_fn(move |request| Arc::clone(&served).answer(request));
         // Those of the moment: the parser holds a connection to them to its end.
         let limits = self.gateway.load().config.limits.clone();
         let header_bytes_max = limits.header_bytes_max.max(BUFFER_BYTES_MIN);
@@ -231,18 +230,26 @@ impl Server {
             tracing::debug!(%client, %error, "connection ended");
         }
     }
+}
 
+/// A connection that is served, for its requests.
+struct Served {
+    server: Arc<Server>,
+    connection: Connection,
+}
+
+impl Served {
     async fn answer(
         self: Arc<Self>,
-        connection: Connection,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Breakage> {
         // Loaded once and kept to the end: a reload does not touch it.
-        let gateway = self.gateway.load_full();
-        let head = request.method() == Method::HEAD;
-        let response = pipeline::serve(&gateway, connection, request, &mut Trace::Off).await;
+        let gateway = self.server.gateway.load();
+        let (mut parts, body) = request.into_parts();
+        let response =
+            pipeline::serve(&gateway, &self.connection, &mut parts, body, &mut Trace::Off).await;
         match response.extensions().get::<FaultKind>() {
-            Some(fault) => Err(Breakage::new(*fault, &response, head)),
+            Some(fault) => Err(Breakage::new(*fault, &response, parts.method == Method::HEAD)),
             None => Ok(response),
         }
     }

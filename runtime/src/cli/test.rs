@@ -52,8 +52,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut trace = Trace::On(Vec::new());
     let runtime = runtime()?;
     let started = Instant::now();
-    let response =
-        runtime.block_on(pipeline::serve(&loaded.gateway, connection, request, &mut trace));
+    let (mut parts, body) = request.into_parts();
+    let served = pipeline::serve(&loaded.gateway, &connection, &mut parts, body, &mut trace);
+    let response = runtime.block_on(served);
     let latency = started.elapsed();
     runtime.block_on(loaded.gateway.lambda.flush_usage());
 

@@ -6,7 +6,7 @@ pub mod http;
 pub mod mock;
 pub mod record;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, Request, StatusCode};
 
@@ -110,7 +110,7 @@ pub async fn call(
     timeout: Duration,
 ) -> Result<IntegrationAnswer, IntegrationError> {
     // What is long is put aside: a connection keeps room for the longest.
-    let answer = async {
+    let answer = pin!(async {
         match request {
             IntegrationRequest::Function { function, invocation } => {
                 let answer = function.invoke(invocation).await?;
@@ -135,6 +135,6 @@ pub async fn call(
                 })
             }
         }
-    };
+    });
     within(timeout, answer).await.unwrap_or(Err(IntegrationError::Timeout(timeout)))
 }

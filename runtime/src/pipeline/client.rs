@@ -18,10 +18,10 @@ const HOPS_MAX: usize = 64;
 
 /// The connection as it is to be seen: from the client, where trusted proxies
 /// say who that is.
-pub fn resolve(connection: Connection, trusted: &[IpNet], headers: &HeaderMap) -> Connection {
+pub fn resolve(connection: &Connection, trusted: &[IpNet], headers: &HeaderMap) -> Connection {
     let peer = connection.client.ip().to_canonical();
-    let direct =
-        Connection { client: SocketAddr::new(peer, connection.client.port()), ..connection };
+    let own = SocketAddr::new(peer, connection.client.port());
+    let direct = Connection { client: own, ..connection.clone() };
     if !contains(trusted, peer) {
         return direct;
     }
@@ -99,7 +99,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
         }
-        resolve(connection(peer), &trusted(), &map)
+        resolve(&connection(peer), &trusted(), &map)
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             prop_assume!(!line.contains(&0x7f));
             let mut headers = HeaderMap::new();
             headers.insert("x-forwarded-for", HeaderValue::from_bytes(&line).expect("a value"));
-            let found = resolve(connection("127.0.0.1"), &trusted(), &headers);
+            let found = resolve(&connection("127.0.0.1"), &trusted(), &headers);
             prop_assert!(found.proxied.is_some());
         }
     }

@@ -45,8 +45,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, header::InvalidHeaderValue,
-    request::Parts,
+    HeaderName, HeaderValue, Response, StatusCode, header::InvalidHeaderValue, request::Parts,
 };
 use http_body::Body;
 use percent_encoding::percent_decode_str;
@@ -259,27 +258,27 @@ fn trace_id(id: Uuid, time: SystemTime) -> String {
 /// Answers a request. Never fails: what goes wrong is part of the answer.
 pub async fn serve<B>(
     gateway: &Gateway,
-    connection: Connection,
-    request: Request<B>,
+    connection: &Connection,
+    parts: &mut Parts,
+    body: B,
     trace: &mut Trace,
 ) -> Response<AnswerBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error,
 {
-    let (mut parts, body) = request.into_parts();
-    endpoint::settle_host(&mut parts);
-    match function_url::find(gateway, &connection, &parts) {
-        Ok(None) => answer(gateway, connection, (&parts, Ok(())), body, trace).await,
-        Ok(Some(own)) => answer(&own, connection, (&parts, Ok(())), body, trace).await,
-        Err(reason) => answer(gateway, connection, (&parts, Err(reason)), body, trace).await,
-    }
+    endpoint::settle_host(parts);
+    let (own, served) = match function_url::find(gateway, connection, parts) {
+        Ok(own) => (own, Ok(())),
+        Err(reason) => (None, Err(reason)),
+    };
+    answer(own.as_deref().unwrap_or(gateway), connection, (parts, served), body, trace).await
 }
 
 /// Answers a request to an API, where it is for one.
 async fn answer<B>(
     gateway: &Gateway,
-    connection: Connection,
+    connection: &Connection,
     (parts, served): (&Parts, Result<(), Unserved>),
     body: B,
     trace: &mut Trace,

@@ -273,7 +273,7 @@ impl Run {
                     _ => Err(wasmtime::Error::msg("not a guest that speaks HTTP")),
                 }
             });
-            within(timeout, meter.measure(served)).await
+            within(timeout, pin!(meter.measure(served))).await
         };
         let outcome = match served {
             Some(Ok(())) => Ok(()),

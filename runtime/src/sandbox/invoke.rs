@@ -241,7 +241,8 @@ impl Function {
         self.check_payload(&invocation)?;
         let compiled = self.code.compiled().await?;
         if compiled.speaks_http() {
-            return self.handle_event(invocation).await;
+            // Apart, so that other invocations don't have room for it.
+            return Box::pin(self.handle_event(invocation)).await;
         }
         let running = self.begin()?;
         // The pool is never closed.
@@ -271,7 +272,7 @@ impl Function {
         // Pinned where it is made: it is kilobytes, which every layer around it
         // would move.
         let run = pin!(self.run(compiled, invocation, log, Arc::clone(&meter)));
-        let outcome = within(self.config.timeout, meter.measure(run)).await;
+        let outcome = within(self.config.timeout, pin!(meter.measure(run))).await;
         let outcome = outcome
             .unwrap_or(Err(InvokeError::Timeout(self.config.timeout)))
             .and_then(|output| self.bounded(output));

@@ -65,7 +65,7 @@ where
     let state = Arc::new(State::default());
     let mut builder = http1::Builder::new();
     builder
-        .timer(Heads(Arc::clone(&state)))
+        .timer(Heads { state: Arc::clone(&state), begun: SystemInstant::now() })
         .header_read_timeout(terms.head_timeout)
         .max_headers(terms.header_count_max)
         .max_buf_size(terms.header_bytes_max);
@@ -162,16 +162,24 @@ impl State {
 }
 
 /// By what hyper tells that it waits for a head: it asks for a timer then, and
-/// drops it once the head is there. The time itself is [`drive`]'s to look at.
-struct Heads(Arc<State>);
+/// drops it once the head is there. The time itself is [`drive`]'s to look at,
+/// so that for hyper it stands still.
+struct Heads {
+    state: Arc<State>,
+    begun: SystemInstant,
+}
 
 impl Timer for Heads {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(AwaitedHead::new(&self.0))
+        Box::pin(AwaitedHead::new(&self.state))
     }
 
     fn sleep_until(&self, _: SystemInstant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(AwaitedHead::new(&self.0))
+        Box::pin(AwaitedHead::new(&self.state))
+    }
+
+    fn now(&self) -> SystemInstant {
+        self.begun
     }
 }
 

@@ -203,7 +203,8 @@ pub(super) fn timestamp(time: OffsetDateTime) -> String {
 /// The generator of one request, made when it is first needed.
 pub struct Sampler<'s> {
     seed: &'s (dyn Fn() -> u64 + Sync),
-    rng: Option<StdRng>,
+    // Apart, as most requests need none.
+    rng: Option<Box<StdRng>>,
 }
 
 impl<'s> Sampler<'s> {
@@ -214,7 +215,7 @@ impl<'s> Sampler<'s> {
 
     /// The generator.
     pub fn rng(&mut self) -> &mut StdRng {
-        self.rng.get_or_insert_with(|| StdRng::seed_from_u64((self.seed)()))
+        self.rng.get_or_insert_with(|| Box::new(StdRng::seed_from_u64((self.seed)())))
     }
 }
 
