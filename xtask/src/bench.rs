@@ -7,6 +7,7 @@ mod growth;
 mod load;
 mod memory;
 mod micro;
+mod pace;
 mod peers;
 mod plot;
 mod project;

@@ -44,7 +44,7 @@ pub fn until(
 fn ask(to: SocketAddr, request: &Request) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(ANSWER))?;
-    stream.write_all(written(to, request).as_bytes())?;
+    stream.write_all(request.written(to, "close").as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -55,18 +55,6 @@ fn ask(to: SocketAddr, request: &Request) -> io::Result<(u16, String)> {
 /// What comes after the head, whose ids may have any text in them.
 fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").map_or("", |(_, body)| body)
-}
-
-/// The request as HTTP/1.1 has it.
-fn written(to: SocketAddr, Request { path, headers, body }: &Request) -> String {
-    let method = if body.is_some() { "POST" } else { "GET" };
-    let body = body.as_deref().unwrap_or_default();
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
-    text
 }
 
 #[cfg(test)]
@@ -103,16 +91,6 @@ mod tests {
             status == 200 && text.contains("new")
         })
         .expect("the last one");
-    }
-
-    #[test]
-    fn a_body_is_posted_with_its_length() {
-        let to = SocketAddr::from(([127, 0, 0, 1], 80));
-        assert_eq!(
-            written(to, &Request::post("/x", "{}")),
-            "POST /x HTTP/1.1\r\nhost: 127.0.0.1:80\r\nconnection: close\r\n\
-             content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-        );
     }
 
     #[test]

@@ -27,6 +27,22 @@ impl Request {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         Self { path: path.to_owned(), headers, body: Some(body.to_owned()) }
     }
+
+    /// As HTTP/1.1 has it; `connection` says whether the connection is kept.
+    pub fn written(&self, to: SocketAddr, connection: &str) -> String {
+        let Self { path, headers, body } = self;
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let body = body.as_deref().unwrap_or_default();
+        let mut text = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {to}\r\nuser-agent: mayfly-bench\r\n\
+             connection: {connection}\r\n"
+        );
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        text
+    }
 }
 
 /// Finds `h2load`, or installs it.
@@ -55,26 +71,17 @@ pub const USUAL: Load = Load { connections: 32, warm_up_ms: 1000, ms: 3000 };
 /// Requests a second, from as many as are answered. An answer other than 2xx is
 /// an error: a server that refuses is quick.
 pub fn throughput(to: SocketAddr, request: &Request, load: Load, folder: &Path) -> Result<f64> {
-    rate(&timed(to, request, load, &[], folder)?)
-}
-
-/// Times of single requests at a rate that is given, in µs, sorted.
-pub fn latencies(
-    to: SocketAddr,
-    request: &Request,
-    rate: f64,
-    load: Load,
-    folder: &Path,
-) -> Result<Vec<u64>> {
-    let log = folder.join("latencies.log");
-    let _ = std::fs::remove_file(&log);
-    let each = (rate / f64::from(load.connections)).max(1.0).round();
-    let arguments = [format!("--rps={each}"), format!("--log-file={}", log.display())];
-    timed(to, request, load, &arguments, folder)?;
-    let text = std::fs::read_to_string(&log)?;
-    let mut times: Vec<u64> = text.lines().filter_map(time).collect();
-    times.sort_unstable();
-    Ok(times)
+    let mut command = h2load(load.connections);
+    command.args(duration(load));
+    for (name, value) in &request.headers {
+        command.arg(format!("--header={name}: {value}"));
+    }
+    if let Some(body) = &request.body {
+        let file = folder.join("body");
+        std::fs::write(&file, body)?;
+        command.arg(format!("--data={}", file.display()));
+    }
+    rate(&run(command.arg(format!("http://{to}{}", request.path)))?)
 }
 
 /// Requests a second over all `paths` in turn, until so many are answered.
@@ -114,26 +121,6 @@ fn duration(load: Load) -> [String; 2] {
     [format!("--duration={}ms", load.ms), format!("--warm-up-time={}ms", load.warm_up_ms)]
 }
 
-fn timed(
-    to: SocketAddr,
-    request: &Request,
-    load: Load,
-    more: &[String],
-    folder: &Path,
-) -> Result<String> {
-    let mut command = h2load(load.connections);
-    command.args(duration(load)).args(more);
-    for (name, value) in &request.headers {
-        command.arg(format!("--header={name}: {value}"));
-    }
-    if let Some(body) = &request.body {
-        let file = folder.join("body");
-        std::fs::write(&file, body)?;
-        command.arg(format!("--data={}", file.display()));
-    }
-    run(command.arg(format!("http://{to}{}", request.path)))
-}
-
 fn run(command: &mut Command) -> Result<String> {
     let output = command.output().map_err(|error| format!("h2load: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -142,11 +129,6 @@ fn run(command: &mut Command) -> Result<String> {
     }
     all_succeeded(&text)?;
     Ok(text)
-}
-
-/// Lines are: when it began, the status, how long it took.
-fn time(line: &str) -> Option<u64> {
-    line.split('\t').nth(2)?.parse().ok()
 }
 
 /// `finished in 3.00s, 64323.00 req/s, 10.37MB/s`
@@ -181,12 +163,21 @@ mod tests {
         status codes: 192969 2xx, 0 3xx, 0 4xx, 0 5xx\n";
 
     #[test]
+    fn a_body_is_posted_with_its_length() {
+        let to = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(
+            Request::post("/x", "{}").written(to, "close"),
+            "POST /x HTTP/1.1\r\nhost: 127.0.0.1:80\r\nuser-agent: mayfly-bench\r\n\
+             connection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+        );
+    }
+
+    #[test]
     fn what_h2load_says_is_read() {
         assert_eq!(rate(TEXT).expect("a rate"), 64323.5);
         all_succeeded(TEXT).expect("all of them");
         let error = all_succeeded("status codes: 1 2xx, 0 3xx, 2 4xx, 0 5xx").expect_err("not all");
         assert!(error.to_string().contains("2 4xx"), "{error}");
         assert!(all_succeeded("status codes: 0 2xx, 0 3xx, 0 4xx, 0 5xx").is_err());
-        assert_eq!(time("1665400000000000\t200\t473"), Some(473));
     }
 }

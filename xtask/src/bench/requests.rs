@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::bench::client;
 use crate::bench::load::{self, Load, Request, USUAL};
+use crate::bench::pace;
 use crate::bench::peers::{Guest, Peer, Peers};
 use crate::bench::project::Project;
 use crate::bench::stats::{Spread, percentile, ratios, table};
@@ -136,19 +137,22 @@ fn cases(token: &str) -> Vec<Case> {
     let case =
         |name: &str, peer, guest, request| Case { name: name.to_owned(), peer, guest, request };
     let rust = |name, peer, request| case(name, peer, Guest::Rust, request);
+    // What is compared stands together, as the machine is another one a minute later.
     let mut cases = vec![
         rust(BARE, Peer::Bare, get("/")),
-        rust(BARE_POST, Peer::Bare, post("/")),
+        rust(MOCK, Peer::Mayfly, get("/mock")),
+        rust("native handler", Peer::Mayfly, get("/hello?name=Ada")),
         rust("nginx return 200", Peer::Nginx, get("/")),
+        rust(BARE_POST, Peer::Bare, post("/")),
+        rust("templated mock", Peer::Mayfly, post("/templated")),
+        rust(MOCK_POST, Peer::Mayfly, post("/mock")),
+        rust("the same, guarded", Peer::Mayfly, guarded),
+        rust(SERVE, Peer::Wasmtime { tuned: false }, get("/web/count")),
+        rust(COMPONENT, Peer::Mayfly, get("/web/count")),
+        rust(SERVE_TUNED, Peer::Wasmtime { tuned: true }, get("/web/count")),
         rust(PRISM, Peer::Prism, get("/mock")),
         rust(WIREMOCK, Peer::WireMock, get("/mock")),
         rust(MOCKOON, Peer::Mockoon, get("/mock")),
-        rust(MOCK, Peer::Mayfly, get("/mock")),
-        rust("templated mock", Peer::Mayfly, post("/templated")),
-        rust("native handler", Peer::Mayfly, get("/hello?name=Ada")),
-        rust(SERVE, Peer::Wasmtime { tuned: false }, get("/web/count")),
-        rust(SERVE_TUNED, Peer::Wasmtime { tuned: true }, get("/web/count")),
-        rust(COMPONENT, Peer::Mayfly, get("/web/count")),
     ];
     for (language, guest, path) in
         [("JavaScript", Guest::JavaScript, "/js"), ("Python", Guest::Python, "/py")]
@@ -158,8 +162,6 @@ fn cases(token: &str) -> Vec<Case> {
         cases.push(of(SERVE_TUNED, Peer::Wasmtime { tuned: true }));
         cases.push(of(COMPONENT, Peer::Mayfly));
     }
-    cases.push(rust(MOCK_POST, Peer::Mayfly, post("/mock")));
-    cases.push(rust("the same, guarded", Peer::Mayfly, guarded));
     cases
 }
 
@@ -252,7 +254,7 @@ fn measure(
     // Large components are compiled for seconds when they are seen for the first time.
     client::until(to, request, PATIENCE, |status, _| status == 200)?;
     let rate = load::throughput(to, request, usual, &bench.folder)?;
-    let times = load::latencies(to, request, rate / 2.0, bench.load(LATENCY), &bench.folder)?;
+    let times = pace::latencies(to, request, rate / 2.0, bench.load(LATENCY))?;
     row.rates.push(rate);
     row.medians.push(percentile(&times, 0.5) as f64);
     row.p99s.push(percentile(&times, 0.99) as f64);
