@@ -31,10 +31,12 @@ const PURGE_DELAY: Setting = Setting {
 
 /// `mi_option_page_full_retain`: how many full pages stay among those that may
 /// have room. With such a one beside it, a page that becomes empty is given up at
-/// once, to be made anew by the next request.
+/// once, to be made anew by the next request. -1: none does, and all stay their
+/// thread's; with 0 they would be nobody's, and what is freed in them would never
+/// be given back.
 const PAGE_FULL_RETAIN: Setting = Setting {
     option: 36,
-    value: 0,
+    value: -1,
     #[cfg(test)]
     default: 2,
 };
