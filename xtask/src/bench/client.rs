@@ -8,7 +8,7 @@ use crate::Result;
 use crate::bench::load::Request;
 
 /// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+pub const ANSWER: Duration = Duration::from_secs(30);
 
 /// Between two questions: small beside what is measured, but what is waited
 /// for needs the processor too.

@@ -12,10 +12,8 @@ use std::time::{Duration, Instant};
 use polling::{Event, Events, PollMode, Poller};
 
 use crate::Result;
+use crate::bench::client::ANSWER;
 use crate::bench::load::{Load, Request};
-
-/// How long no answer may come.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// Headers of an answer, at most.
 const HEADERS_MAX: usize = 64;
@@ -71,11 +69,13 @@ struct Connection {
 
 impl Connections {
     fn open(to: SocketAddr, number: u32) -> Result<Self> {
-        let poller = Poller::new()?;
-        let all = (0..number as usize).map(|key| Connection::open(to, &poller, key));
-        let all = all.collect::<Result<Vec<_>>>()?;
-        let idle = (0..all.len()).collect();
-        Ok(Self { to, poller, events: Events::new(), all, idle })
+        let (poller, events) = (Poller::new()?, Events::new());
+        let mut own = Self { to, poller, events, all: Vec::new(), idle: VecDeque::new() };
+        for key in 0..number as usize {
+            own.all.push(Connection::open(to, &own.poller, key)?);
+            own.idle.push_back(key);
+        }
+        Ok(own)
     }
 
     fn has_idle(&self) -> bool {
@@ -118,7 +118,7 @@ impl Connections {
 impl Drop for Connections {
     fn drop(&mut self) {
         for connection in &self.all {
-            // It ends with the poller in any case.
+            // One that could not be opened anew is deleted already.
             let _ = self.poller.delete(&connection.stream);
         }
     }
