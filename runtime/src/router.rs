@@ -320,7 +320,8 @@ struct Wanted<'m> {
 /// the path's parameters.
 #[derive(Debug, Default)]
 struct Endpoint {
-    methods: HashMap<Method, Leaf>,
+    // There are seven at most.
+    methods: Vec<(Method, Leaf)>,
     any: Option<Leaf>,
 }
 
@@ -365,7 +366,7 @@ impl<T> Router<T> {
     /// The route for a request. `path` is the request's, still encoded; an
     /// encoded slash does not end a segment.
     pub fn find(&self, method: &Method, path: &str) -> Option<Found<'_, T>> {
-        let segments = split(path)?;
+        let path = Segments::of(path)?;
         let passes: &[Wanted<'_>] = match self.kind {
             ApiKind::Rest => &[Wanted { method: None, greedy: true }],
             ApiKind::Http => &[
@@ -376,7 +377,7 @@ impl<T> Router<T> {
         let mut taken = Vec::new();
         let leaf = passes
             .iter()
-            .find_map(|wanted| self.root.find(&segments, wanted, &mut taken))
+            .find_map(|wanted| self.root.find(path, wanted, &mut taken))
             .and_then(|endpoint| endpoint.leaf(method));
         match leaf {
             Some(leaf) => Some(Found {
@@ -392,14 +393,14 @@ impl<T> Router<T> {
     /// The methods that have a route at `path`, for a CORS preflight; `None`
     /// stands for `ANY`.
     pub fn methods(&self, path: &str) -> Vec<Option<Method>> {
-        let Some(segments) = split(path) else { return Vec::new() };
+        let Some(path) = Segments::of(path) else { return Vec::new() };
         let mut endpoints = Vec::new();
-        self.root.endpoints(&segments, &mut endpoints);
+        self.root.endpoints(path, &mut endpoints);
         let mut methods: Vec<_> = endpoints
             .iter()
             .flat_map(|endpoint| {
                 let any = endpoint.any.as_ref().map(|_| None);
-                endpoint.methods.keys().cloned().map(Some).chain(any)
+                endpoint.methods.iter().map(|(method, _)| Some(method.clone())).chain(any)
             })
             .collect();
         if self.default.is_some() {
@@ -411,30 +412,61 @@ impl<T> Router<T> {
     }
 }
 
-/// The segments of a request's path, encoded as they came. A trailing slash
-/// is ignored, as the service ignores it.
-fn split(path: &str) -> Option<Vec<&str>> {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if path.is_empty() {
-        return Some(Vec::new());
+/// The segments of a request's path that are left of it, encoded as they came;
+/// none of `/`. A trailing slash is ignored, as the service ignores it.
+#[derive(Clone, Copy)]
+struct Segments<'p>(Option<&'p str>);
+
+impl<'p> Segments<'p> {
+    /// All of a path, unless it has too many.
+    fn of(path: &'p str) -> Option<Self> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let slashes = path.bytes().filter(|byte| *byte == b'/').count();
+        (slashes < SEGMENTS_MAX).then_some(Self((!path.is_empty()).then_some(path)))
     }
-    let segments: Vec<&str> = path.split('/').take(SEGMENTS_MAX + 1).collect();
-    (segments.len() <= SEGMENTS_MAX).then_some(segments)
+
+    /// The first, and those after it.
+    fn split_first(self) -> Option<(&'p str, Self)> {
+        let path = self.0?;
+        Some(match path.split_once('/') {
+            Some((first, rest)) => (first, Self(Some(rest))),
+            None => (path, Self(None)),
+        })
+    }
+
+    /// As they stand in the path.
+    fn as_str(self) -> &'p str {
+        self.0.unwrap_or_default()
+    }
 }
 
-/// Percent-decoding as the service does it for path parameters: bytes that
-/// are no UTF-8 become replacement characters, `+` stays.
+impl<'p> Iterator for Segments<'p> {
+    type Item = &'p str;
+
+    fn next(&mut self) -> Option<&'p str> {
+        let (first, rest) = self.split_first()?;
+        *self = rest;
+        Some(first)
+    }
+}
+
 /// A path as routes see it: decoded, without a trailing slash. Whoever may call
 /// is decided by it, so that no other spelling leads past a rule. A slash
 /// within a segment ends none, and stays encoded.
 pub fn canonical(path: &str) -> String {
-    let Some(segments) = split(path) else { return path.to_owned() };
-    let segments = segments.into_iter().map(|segment| decode(segment).replace('/', "%2F"));
+    let Some(segments) = Segments::of(path) else { return path.to_owned() };
+    let segments = segments.map(|segment| decode(segment).replace('/', "%2F"));
     format!("/{}", segments.collect::<Vec<_>>().join("/"))
 }
 
+/// Percent-decoding as the service does it for path parameters: bytes that
+/// are no UTF-8 become replacement characters, `+` stays.
 fn decode(text: &str) -> Cow<'_, str> {
+    // As it is, nearly always.
+    if !text.contains('%') {
+        return text.into();
+    }
     percent_decode_str(text).decode_utf8_lossy()
 }
 
@@ -455,19 +487,19 @@ impl Node {
         node.endpoint.get_or_insert_default().insert(method, Leaf { route, names });
     }
 
-    /// The most specific resource for `segments` that is `wanted`. Parameters'
+    /// The most specific resource for `path` that is `wanted`. Parameters'
     /// values are left in `taken`.
     /// The depth of the recursion is bounded by [`SEGMENTS_MAX`].
     fn find<'n>(
         &'n self,
-        segments: &[&str],
+        path: Segments<'_>,
         wanted: &Wanted<'_>,
         taken: &mut Vec<String>,
     ) -> Option<&'n Endpoint> {
         let fits = |endpoint: &&Endpoint| {
             wanted.method.is_none_or(|method| endpoint.leaf(method).is_some())
         };
-        let Some((first, rest)) = segments.split_first() else {
+        let Some((first, rest)) = path.split_first() else {
             return self.endpoint.as_ref().filter(fits);
         };
         let first = decode(first);
@@ -485,13 +517,13 @@ impl Node {
             taken.truncate(depth);
         }
         let found = self.greedy.as_ref().filter(|_| wanted.greedy).filter(fits)?;
-        taken.push(decode(&segments.join("/")).into_owned());
+        taken.push(decode(path.as_str()).into_owned());
         Some(found)
     }
 
-    /// Every resource that some method's request for `segments` could reach.
-    fn endpoints<'n>(&'n self, segments: &[&str], found: &mut Vec<&'n Endpoint>) {
-        let Some((first, rest)) = segments.split_first() else {
+    /// Every resource that some method's request for `path` could reach.
+    fn endpoints<'n>(&'n self, path: Segments<'_>, found: &mut Vec<&'n Endpoint>) {
+        let Some((first, rest)) = path.split_first() else {
             found.extend(&self.endpoint);
             return;
         };
@@ -512,13 +544,16 @@ impl Endpoint {
                 self.any.get_or_insert(leaf);
             }
             RouteMethod::Only(method) => {
-                self.methods.entry(method).or_insert(leaf);
+                if !self.methods.iter().any(|(own, _)| *own == method) {
+                    self.methods.push((method, leaf));
+                }
             }
         }
     }
 
     fn leaf(&self, method: &Method) -> Option<&Leaf> {
-        self.methods.get(method).or(self.any.as_ref())
+        let own = self.methods.iter().find(|(own, _)| own == method);
+        own.map(|(_, leaf)| leaf).or(self.any.as_ref())
     }
 }
 

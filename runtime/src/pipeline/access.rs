@@ -85,7 +85,7 @@ fn known(name: &str, about: &About<'_>, course: &Course<'_>) -> Option<String> {
             error.and_then(GatewayError::integration_error)
         }
         "integration.latency" | "integrationLatency" => {
-            integration.map(|integration| integration.latency.as_millis().to_string())
+            Some(integration?.latency?.as_millis().to_string())
         }
         "integration.integrationStatus" | "integrationStatus" => {
             integration?.service_status.map(|status| status.as_u16().to_string())

@@ -122,34 +122,30 @@ fn has_zlib_header(body: &[u8]) -> bool {
     }
 }
 
-/// An answer as the client wants it coded, if it is long enough.
-pub async fn compress(
-    request: &MethodRequest<'_>,
-    mut response: Response<AnswerBody>,
-) -> Response<AnswerBody> {
-    let Some(min) = request.gateway.config.minimum_compression_size else { return response };
+/// Codes an answer as the client wants it, if it is long enough.
+pub async fn compress(request: &MethodRequest<'_>, response: &mut Response<AnswerBody>) {
+    let Some(min) = request.gateway.config.minimum_compression_size else { return };
     // What passes through as it comes has no length to go by.
-    let AnswerBody::Whole(body) = response.body() else { return response };
+    let AnswerBody::Whole(body) = response.body() else { return };
     let coded = response.headers().contains_key(header::CONTENT_ENCODING)
         || response.headers().contains_key(header::CONTENT_RANGE);
     let bodiless = request.method == Method::HEAD
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if request.kind() != ApiKind::Rest || body.len() < min || coded || bodiless {
-        return response;
+        return;
     }
     let body = body.clone();
     let coding = accepted(&request.headers);
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    let Some(coding) = coding else { return response };
+    let Some(coding) = coding else { return };
     let compressed = aside(body.len(), move || deflate(&body, coding)).await;
     // In memory nothing fails; if it did, the body is there as it was.
-    let Ok(compressed) = compressed else { return response };
+    let Ok(compressed) = compressed else { return };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     headers.remove(header::CONTENT_LENGTH);
     *response.body_mut() = AnswerBody::Whole(compressed);
-    response
 }
 
 fn deflate(body: &[u8], coding: Coding) -> io::Result<Bytes> {

@@ -186,6 +186,8 @@ impl<'g> Exchange<'g> {
 /// What becomes known of a request on its way, for the access log.
 #[derive(Default)]
 pub struct Course<'g> {
+    /// Whether anyone asks how long things take.
+    pub is_timed: bool,
     /// The route that took it.
     pub route: Option<&'g Route>,
     /// The integration that was called.
@@ -196,8 +198,8 @@ pub struct Course<'g> {
 
 /// What is known of an integration that was called.
 pub struct Integrated {
-    /// How long it took.
-    pub latency: Duration,
+    /// How long it took, if that was asked.
+    pub latency: Option<Duration>,
     /// The status of the service: the endpoint's, or Lambda's own.
     pub service_status: Option<StatusCode>,
     /// The status that the function answered.
@@ -207,7 +209,7 @@ pub struct Integrated {
 impl Integrated {
     fn of(
         answer: &Result<IntegrationAnswer, IntegrationError>,
-        latency: Duration,
+        latency: Option<Duration>,
         request: &MethodRequest<'_>,
     ) -> Self {
         let status = match (&request.matched.route.target, answer) {
@@ -311,7 +313,8 @@ where
         path: parts.uri.path(),
         headers: &parts.headers,
     };
-    let mut course = Course::default();
+    let is_timed = access_log.is_some() || !matches!(trace, Trace::Off);
+    let mut course = Course { is_timed, ..Course::default() };
     let preflight = || exchange.path.ok().and_then(|path| cors::preflight(gateway, parts, path));
     let outcome = match filter::check(&about).await {
         Err(refused) => Err(refused),
@@ -334,7 +337,9 @@ where
     identify(gateway, &exchange, &mut response);
     trace.response("method response", &response);
     let access = access::record(&about, &course, access_log, response.status(), started);
-    response.map(|body| access::log(access, body))
+    let body = response.body_mut();
+    *body = access::log(access, std::mem::take(body));
+    response
 }
 
 async fn run<'g, B>(
@@ -370,7 +375,7 @@ where
     usage_plan::admit_authorized(&request, trace).await?;
     let request = Validated::check(&request)?;
     trace.validated(&request);
-    let response = match cache {
+    let mut response = match cache {
         None => integrate(&request, course, trace).await?,
         Some(cache) => Box::pin(from_cache(&request, cache, course, trace)).await?,
     };
@@ -379,7 +384,8 @@ where
     {
         recorder.keep(parts.method.as_str(), path, answer).await;
     }
-    Ok(compression::compress(&request, response).await)
+    compression::compress(&request, &mut response).await;
+    Ok(response)
 }
 
 /// The answer that the stage keeps, or one that is made now.
@@ -425,9 +431,10 @@ async fn integrate(
 ) -> Result<Response<AnswerBody>, GatewayError> {
     let integration_request = integration_request::build(request, trace)?;
     trace.integration_request(&integration_request, request);
-    let called = Instant::now();
+    // Reading the clock costs as much as finding the route.
+    let called = course.is_timed.then(Instant::now);
     let answer = integration::call(integration_request, request.matched.time_left()).await;
-    let latency = called.elapsed();
+    let latency = called.map(|called| called.elapsed());
     let integration = course.integration.insert(Integrated::of(&answer, latency, request));
     let answer = integration_response::Answered::of(answer, request)?;
     trace.integration_answer(&answer.answer, latency);

@@ -180,7 +180,11 @@ impl Trace {
         });
     }
 
-    pub(super) fn integration_answer(&mut self, answer: &IntegrationAnswer, latency: Duration) {
+    pub(super) fn integration_answer(
+        &mut self,
+        answer: &IntegrationAnswer,
+        latency: Option<Duration>,
+    ) {
         self.note("integration response", |detail| match answer {
             IntegrationAnswer::Payload(text) => Secrets::usual(detail).payload(text, detail),
             IntegrationAnswer::Http { fault: Some(fault), .. } => format!("fault: {fault}"),
@@ -189,7 +193,10 @@ impl Trace {
                 format!("{status}{headers}{}", answer_body(body, detail))
             }
         });
-        self.note("integration latency", |_| format!("{:.1} ms", latency.as_secs_f64() * 1000.0));
+        if let Some(latency) = latency {
+            let latency = latency.as_secs_f64() * 1000.0;
+            self.note("integration latency", |_| format!("{latency:.1} ms"));
+        }
     }
 
     pub(super) fn response(&mut self, stage: &'static str, response: &Response<AnswerBody>) {
