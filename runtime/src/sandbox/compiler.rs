@@ -21,6 +21,12 @@ use super::{
 /// one, such a file would take longer than many others side by side.
 const LARGE_BYTES: usize = 2 * 1024 * 1024;
 
+/// How much nicer than others a thread that compiles is, of the system's 19:
+/// enough that a thread with a request need not wait for it, and little enough
+/// that it goes on where requests take all there is.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
+
 /// Who compiles, and what there is to compile.
 pub struct Compiler {
     hosts: Arc<Hosts>,
@@ -168,6 +174,7 @@ impl Compiler {
 
     /// The life of a thread.
     fn run(&self) {
+        be_nice();
         // Within a pool of one, wasmtime compiles a file's functions one after
         // the other; else it takes the pool that has all cores.
         let own = rayon::ThreadPoolBuilder::new().num_threads(1).build();
@@ -236,6 +243,15 @@ impl Compiler {
     }
 }
 
+/// Lets others go first, from now on: this thread and those that it starts, such
+/// as wasmtime's. Elsewhere than on Linux that would be the whole process.
+fn be_nice() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "compiling has the priority of requests");
+    }
+}
+
 /// What `work` makes of each item, in their order, on so many threads.
 fn side_by_side<T: Sync, R: Send>(
     threads: usize,
@@ -286,6 +302,20 @@ mod tests {
         assert_eq!(order, [30, LARGE_BYTES + 1, 10, 20]);
         queue.large_runs = false;
         assert_eq!(queue.next(), Some(0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_compiles_is_nicer_than_who_started_it() {
+        let own = || rustix::process::getpriority_process(None).expect("a priority");
+        let before = own();
+        let nice = move || {
+            be_nice();
+            (own(), thread::spawn(own).join().expect("it ends"))
+        };
+        let expected = (before + NICE).min(19);
+        assert_eq!(thread::spawn(nice).join().expect("it ends"), (expected, expected));
+        assert_eq!(own(), before);
     }
 
     #[test]
