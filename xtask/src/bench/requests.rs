@@ -30,6 +30,8 @@ const BARE: &str = "bare hyper";
 const BARE_POST: &str = "bare hyper, a POST";
 const MOCK: &str = "mock";
 const MOCK_POST: &str = "mock of a POST";
+const NATIVE: &str = "native handler";
+const LEAST: &str = "the least handler";
 const SERVE: &str = "wasmtime serve";
 const SERVE_TUNED: &str = "wasmtime serve, tuned";
 const COMPONENT: &str = "wasi:http component";
@@ -141,7 +143,8 @@ fn cases(token: &str) -> Vec<Case> {
     let mut cases = vec![
         rust(BARE, Peer::Bare, get("/")),
         rust(MOCK, Peer::Mayfly, get("/mock")),
-        rust("native handler", Peer::Mayfly, get("/hello?name=Ada")),
+        rust(NATIVE, Peer::Mayfly, get("/hello?name=Ada")),
+        rust(LEAST, Peer::Mayfly, get("/least")),
         rust("nginx return 200", Peer::Nginx, get("/")),
         rust(BARE_POST, Peer::Bare, post("/")),
         rust("templated mock", Peer::Mayfly, post("/templated")),
@@ -176,7 +179,8 @@ fn comparisons() -> Vec<Comparison> {
         row(MOCK, &[BARE], Some(0.85)),
         row(MOCK, &[PRISM, WIREMOCK, MOCKOON], Some(8.0)),
         row("templated mock", &[BARE_POST], Some(0.5)),
-        row("native handler", &[BARE], Some(0.5)),
+        row(NATIVE, &[BARE], Some(0.5)),
+        row(LEAST, &[BARE], None),
         row(SERVE_TUNED, &[BARE], None),
         row(COMPONENT, &[SERVE], Some(3.0)),
         row(COMPONENT, &[SERVE_TUNED], Some(1.2)),
@@ -197,6 +201,7 @@ fn project(bench: &Bench<'_>) -> Result<(String, Project)> {
     fs::copy(bench.host.root().join("handlers/hello.wasm"), project.handler("hello"))?;
     // Its route names it, whatever is measured.
     fs::copy(bench.fixture("http-guest"), project.handler("web"))?;
+    fs::write(project.handler("least"), least_handler()?)?;
     let mayfly = |arguments: &[&str]| {
         let mut command = Command::new(bench.program("mayfly"));
         command.args(arguments).current_dir(&project.folder).output()
@@ -209,6 +214,17 @@ fn project(bench: &Bench<'_>) -> Result<(String, Project)> {
         return Err(format!("mayfly token: {why}").into());
     }
     Ok((String::from_utf8(token.stdout)?.trim().to_owned(), project))
+}
+
+/// A handler that answers what `handlers/hello` does and looks at nothing, without
+/// a standard library.
+fn least_handler() -> Result<Vec<u8>> {
+    let answer = r#"{"statusCode":200,"body":"{\"message\":\"Hello, World!\"}"}"#;
+    let module = include_str!("least.wat")
+        .replace("{answer}", &answer.replace('\\', r"\5c").replace('"', r"\22"))
+        .replace("{length}", &answer.len().to_string());
+    let component = include_str!("../../../runtime/benches/function.wat");
+    Ok(wat::parse_str(component.replace("{module}", &module))?)
 }
 
 fn rounds(

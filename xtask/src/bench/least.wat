@@ -1,0 +1,17 @@
+        ;; A handler that answers the same whatever it is asked: what it costs is its
+        ;; sandbox, its event and its answer.
+        (memory (export "memory") 17)
+        (data (i32.const 2048) "{answer}")
+        (global $next (mut i32) (i32.const 4096))
+        (func (export "realloc") (param i32 i32 i32) (param $bytes i32) (result i32)
+            (local $at i32)
+            (local.set $at (global.get $next))
+            (global.set $next (i32.add (local.get $at)
+                (i32.and (i32.add (local.get $bytes) (i32.const 7)) (i32.const -8))))
+            (local.get $at))
+        (func (export "handle")
+            (param i32 i32) (param i32 i32 i32 i32 i32 i32 i32 i32) (param i32) (param i64)
+            (result i32)
+            (i32.store (i32.const 1028) (i32.const 2048))
+            (i32.store (i32.const 1032) (i32.const {length}))
+            (i32.const 1024))
