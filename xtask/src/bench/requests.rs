@@ -1,6 +1,6 @@
 //! Requests a second and how long single ones take, beside other servers. Every
-//! round starts every server anew and measures one after the other, so that what
-//! slows the machine down meets them all.
+//! round starts every server anew. Those that are compared take turns, so that
+//! what slows the machine down meets them all.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,13 @@ const ROUNDS: usize = 5;
 
 /// The same for guests that `wasmtime serve` compiles for seconds at each start.
 const HEAVY_ROUNDS: usize = 3;
+
+/// How many turns a case has of a round, in which it is measured for the usual time
+/// altogether.
+const TURNS: usize = 6;
+
+/// Before each turn but the first, while connections are made.
+const TURN_WARM_UP_MS: u32 = 100;
 
 /// For the times of single requests, of a server that is warm.
 const LATENCY: Load = Load { warm_up_ms: 500, ms: 2000, ..USUAL };
@@ -52,6 +59,23 @@ struct Case {
     request: Request,
 }
 
+impl Case {
+    /// What answers it; cases of a group may share it.
+    fn server(&self) -> (Peer, Guest) {
+        (self.peer, self.guest)
+    }
+}
+
+/// Cases that are compared with each other.
+type Group = Vec<Case>;
+
+fn keep(groups: &mut Vec<Group>, is_kept: impl Fn(&Case) -> bool) {
+    for group in groups.iter_mut() {
+        group.retain(&is_kept);
+    }
+    groups.retain(|group| !group.is_empty());
+}
+
 /// A row of ratios: how many requests a second, as a ratio to the best of others.
 struct Comparison {
     of: String,
@@ -73,11 +97,11 @@ struct Measured {
 pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
     let wanted = wanted(&comparisons(), filters)?;
     let (token, project) = step("project", || project(bench))?;
-    let mut cases = cases(&token);
-    cases.retain(|case| wanted.contains(&case.name));
-    let peers: Vec<(Peer, Guest)> = cases.iter().map(|case| (case.peer, case.guest)).collect();
+    let mut groups = groups(&token);
+    keep(&mut groups, |case| wanted.contains(&case.name));
+    let peers: Vec<(Peer, Guest)> = groups.iter().flatten().map(Case::server).collect();
     let peers = Peers::set_up(bench, &peers)?;
-    cases.retain(|case| peers.has(case.peer, case.guest));
+    keep(&mut groups, |case| peers.has(case.peer, case.guest));
     for (guest, name) in [(Guest::Rust, "web"), (Guest::JavaScript, "js"), (Guest::Python, "py")] {
         if let Some(file) = peers.guest(guest) {
             fs::copy(file, project.handler(name))?;
@@ -88,12 +112,12 @@ pub fn run(bench: &Bench<'_>, filters: &[String]) -> Result<String> {
         let server = bench.mayfly(&project.folder)?;
         // Its file is there, whatever is measured.
         let hello = Request::get("/hello");
-        let own = cases.iter().filter(|case| matches!(case.peer, Peer::Mayfly));
+        let own = groups.iter().flatten().filter(|case| matches!(case.peer, Peer::Mayfly));
         own.map(|case| &case.request).chain([&hello]).try_for_each(|request| {
             client::until(server.address, request, PATIENCE, |status, _| status == 200).map(drop)
         })
     })?;
-    let measured = step("rounds", || rounds(bench, &cases, &peers, &project.folder))?;
+    let measured = step("rounds", || rounds(bench, &groups, &peers, &project.folder))?;
     let mut text = rates(&measured);
     text.push('\n');
     text.push_str(&ratio_table(&measured, &comparisons()));
@@ -128,7 +152,7 @@ fn is_post(name: &str) -> bool {
     [MOCK_POST, "templated mock", "the same, guarded", BARE_POST].contains(&name)
 }
 
-fn cases(token: &str) -> Vec<Case> {
+fn groups(token: &str) -> Vec<Group> {
     let get = Request::get;
     let post = |path: &str| Request::post(path, BODY);
     let mut guarded = post("/guarded");
@@ -139,33 +163,41 @@ fn cases(token: &str) -> Vec<Case> {
     let case =
         |name: &str, peer, guest, request| Case { name: name.to_owned(), peer, guest, request };
     let rust = |name, peer, request| case(name, peer, Guest::Rust, request);
-    // What is compared stands together, as the machine is another one a minute later.
-    let mut cases = vec![
-        rust(BARE, Peer::Bare, get("/")),
-        rust(MOCK, Peer::Mayfly, get("/mock")),
-        rust(NATIVE, Peer::Mayfly, get("/hello?name=Ada")),
-        rust(LEAST, Peer::Mayfly, get("/least")),
-        rust("nginx return 200", Peer::Nginx, get("/")),
-        rust(BARE_POST, Peer::Bare, post("/")),
-        rust("templated mock", Peer::Mayfly, post("/templated")),
-        rust(MOCK_POST, Peer::Mayfly, post("/mock")),
-        rust("the same, guarded", Peer::Mayfly, guarded),
-        rust(SERVE, Peer::Wasmtime { tuned: false }, get("/web/count")),
-        rust(COMPONENT, Peer::Mayfly, get("/web/count")),
-        rust(SERVE_TUNED, Peer::Wasmtime { tuned: true }, get("/web/count")),
-        rust(PRISM, Peer::Prism, get("/mock")),
-        rust(WIREMOCK, Peer::WireMock, get("/mock")),
-        rust(MOCKOON, Peer::Mockoon, get("/mock")),
+    let mut groups = vec![
+        vec![
+            rust(BARE, Peer::Bare, get("/")),
+            rust(MOCK, Peer::Mayfly, get("/mock")),
+            rust(NATIVE, Peer::Mayfly, get("/hello?name=Ada")),
+            rust(LEAST, Peer::Mayfly, get("/least")),
+            rust("nginx return 200", Peer::Nginx, get("/")),
+        ],
+        vec![
+            rust(BARE_POST, Peer::Bare, post("/")),
+            rust("templated mock", Peer::Mayfly, post("/templated")),
+            rust(MOCK_POST, Peer::Mayfly, post("/mock")),
+            rust("the same, guarded", Peer::Mayfly, guarded),
+        ],
+        vec![
+            rust(SERVE, Peer::Wasmtime { tuned: false }, get("/web/count")),
+            rust(SERVE_TUNED, Peer::Wasmtime { tuned: true }, get("/web/count")),
+            rust(COMPONENT, Peer::Mayfly, get("/web/count")),
+        ],
+        // By themselves, as they do not rest when nothing is asked of them.
+        vec![rust(PRISM, Peer::Prism, get("/mock"))],
+        vec![rust(WIREMOCK, Peer::WireMock, get("/mock"))],
+        vec![rust(MOCKOON, Peer::Mockoon, get("/mock"))],
     ];
     for (language, guest, path) in
         [("JavaScript", Guest::JavaScript, "/js"), ("Python", Guest::Python, "/py")]
     {
         let of = |what: &str, peer| case(&format!("{language}: {what}"), peer, guest, get(path));
-        cases.push(of(SERVE, Peer::Wasmtime { tuned: false }));
-        cases.push(of(SERVE_TUNED, Peer::Wasmtime { tuned: true }));
-        cases.push(of(COMPONENT, Peer::Mayfly));
+        groups.push(vec![
+            of(SERVE, Peer::Wasmtime { tuned: false }),
+            of(SERVE_TUNED, Peer::Wasmtime { tuned: true }),
+            of(COMPONENT, Peer::Mayfly),
+        ]);
     }
-    cases
+    groups
 }
 
 fn comparisons() -> Vec<Comparison> {
@@ -229,7 +261,7 @@ fn least_handler() -> Result<Vec<u8>> {
 
 fn rounds(
     bench: &Bench<'_>,
-    cases: &[Case],
+    groups: &[Group],
     peers: &Peers<'_>,
     project: &Path,
 ) -> Result<Vec<Measured>> {
@@ -239,41 +271,72 @@ fn rounds(
         medians: Vec::new(),
         p99s: Vec::new(),
     };
-    let mut rows: Vec<Measured> = cases.iter().map(empty).collect();
+    let mut measured: Vec<Vec<Measured>> =
+        groups.iter().map(|group| group.iter().map(empty).collect()).collect();
     for round in 1..=bench.rounds(ROUNDS) {
-        for (case, row) in cases.iter().zip(&mut rows) {
-            if round > HEAVY_ROUNDS && case.guest != Guest::Rust {
+        for (group, rows) in groups.iter().zip(&mut measured) {
+            if round > HEAVY_ROUNDS && group.iter().any(|case| case.guest != Guest::Rust) {
                 continue;
             }
-            measure(bench, case, peers, project, row)
-                .map_err(|error| format!("{}: {error}", case.name))?;
-            let (rate, p99) = (row.rates.last(), row.p99s.last());
-            let (rate, p99) = rate.zip(p99).ok_or("nothing was measured")?;
-            report(&format!("{round}: {}: {rate:.0} a second, p99 {p99:.0} µs", case.name));
+            measure(bench, group, peers, project, rows)?;
+            for row in rows {
+                let (rate, p99) = (row.rates.last(), row.p99s.last());
+                let (rate, p99) = rate.zip(p99).ok_or("nothing was measured")?;
+                report(&format!("{round}: {}: {rate:.0} a second, p99 {p99:.0} µs", row.name));
+            }
         }
     }
-    Ok(rows)
+    Ok(measured.into_iter().flatten().collect())
 }
 
+/// A round of a group.
 fn measure(
     bench: &Bench<'_>,
-    case: &Case,
+    group: &Group,
     peers: &Peers<'_>,
     project: &Path,
-    row: &mut Measured,
+    rows: &mut [Measured],
 ) -> Result {
-    let server = peers.start(case.peer, case.guest, project)?;
-    // Java compiles what it does often, and takes seconds until it knows.
-    let warm_up_ms = if case.peer == Peer::WireMock { 8000 } else { USUAL.warm_up_ms };
-    let usual = bench.load(Load { warm_up_ms, ..USUAL });
-    let (to, request) = (server.address, &case.request);
-    // Large components are compiled for seconds when they are seen for the first time.
-    client::until(to, request, PATIENCE, |status, _| status == 200)?;
-    let rate = load::throughput(to, request, usual, &bench.folder)?;
-    let times = pace::latencies(to, request, rate / 2.0, bench.load(LATENCY))?;
-    row.rates.push(rate);
-    row.medians.push(percentile(&times, 0.5) as f64);
-    row.p99s.push(percentile(&times, 0.99) as f64);
+    let mut servers = Vec::new();
+    for case in group {
+        if !servers.iter().any(|(own, _)| *own == case.server()) {
+            servers.push((case.server(), peers.start(case.peer, case.guest, project)?));
+        }
+    }
+    let at = |case: &Case| {
+        let own = servers.iter().find(|(own, _)| *own == case.server());
+        own.map(|(_, server)| server.address).ok_or_else(|| format!("{}: no server", case.name))
+    };
+    let failed = |case: &Case, error: crate::Error| format!("{}: {error}", case.name);
+    for case in group {
+        // Large components are compiled for seconds when they are seen for the first time.
+        client::until(at(case)?, &case.request, PATIENCE, |status, _| status == 200)
+            .map_err(|error| failed(case, error))?;
+    }
+    let turns = bench.rounds(TURNS);
+    let ms = USUAL.ms / u32::try_from(turns)?;
+    let mut rates = vec![Vec::new(); group.len()];
+    for turn in 0..turns {
+        for (case, rates) in group.iter().zip(&mut rates) {
+            let warm_up_ms = match (turn, case.peer) {
+                // Java compiles what it does often, and takes seconds until it knows.
+                (0, Peer::WireMock) => 8000,
+                (0, _) => USUAL.warm_up_ms,
+                _ => TURN_WARM_UP_MS,
+            };
+            let load = Load { warm_up_ms, ms, ..USUAL };
+            let rate = load::throughput(at(case)?, &case.request, bench.load(load), &bench.folder);
+            rates.push(rate.map_err(|error| failed(case, error))?);
+        }
+    }
+    for ((case, rates), row) in group.iter().zip(rates).zip(rows) {
+        let rate = rates.iter().sum::<f64>() / turns as f64;
+        let times = pace::latencies(at(case)?, &case.request, rate / 2.0, bench.load(LATENCY))
+            .map_err(|error| failed(case, error))?;
+        row.rates.push(rate);
+        row.medians.push(percentile(&times, 0.5) as f64);
+        row.p99s.push(percentile(&times, 0.99) as f64);
+    }
     Ok(())
 }
 
@@ -340,7 +403,7 @@ mod tests {
 
     #[test]
     fn every_comparison_is_of_cases() {
-        let cases = cases("token");
+        let cases: Vec<Case> = groups("token").into_iter().flatten().collect();
         let is_case = |name: &String| cases.iter().any(|case| case.name == *name);
         for row in comparisons() {
             assert!(is_case(&row.of) && row.with.iter().all(is_case), "{}", row.of);
@@ -348,6 +411,29 @@ mod tests {
         // And every case is compared, or compared with.
         let wanted = wanted(&comparisons(), &[]).expect("all of them");
         assert!(cases.iter().all(|case| wanted.contains(&case.name)));
+    }
+
+    #[test]
+    fn what_is_compared_with_one_is_in_its_group() {
+        let groups = groups("token");
+        let group = |name: &String| {
+            groups.iter().position(|group| group.iter().any(|case| case.name == *name))
+        };
+        for row in comparisons() {
+            let [with] = &row.with[..] else { continue };
+            // A server with defaults of its own is a limit for all.
+            if row.of != SERVE_TUNED {
+                assert_eq!(group(&row.of), group(with), "{} / {with}", row.of);
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_handler_says_how_long_its_answer_is() {
+        let wasm = least_handler().expect("a component");
+        let answer = br#"{"statusCode":200,"body":"{\"message\":\"Hello, World!\"}"}"#;
+        assert!(wasm.windows(answer.len()).any(|part| part == answer));
+        assert!(serde_json::from_slice::<serde_json::Value>(answer).is_ok());
     }
 
     #[test]
