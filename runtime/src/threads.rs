@@ -76,6 +76,7 @@ impl Thread {
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel();
         thread::Builder::new().name(format!("connections-{index}")).spawn(move || {
+            await_turns();
             SHARED.with(|own| drop(own.set(shared)));
             // Its end is that of whoever has started it.
             let _ = runtime.block_on(ended);
@@ -85,6 +86,30 @@ impl Thread {
         Ok(Self { runtime: handle, connections: Arc::default(), _alive: alive })
     }
 }
+
+/// From now on this thread, when something comes for it, pushes nobody off a
+/// processor: it runs where one is idle, or when who runs there has to wait. A
+/// client on this machine, or a proxy, sends all that it has then, and is not
+/// held up at each request. Whoever computes is held up no less: a thread that
+/// waits gets its share, as all do. sched(7), `SCHED_BATCH`.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "nobody has a safe function for it")]
+fn await_turns() {
+    // SAFETY: it is a structure of numbers, of which none means anything here, and
+    // it lives until the call, which is about this thread alone, is over.
+    let outcome = unsafe {
+        let none: libc::sched_param = std::mem::zeroed();
+        libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none)
+    };
+    if outcome != 0 {
+        let error = io::Error::last_os_error();
+        tracing::debug!(%error, "threads of connections push others off their processors");
+    }
+}
+
+/// Elsewhere there is no such policy.
+#[cfg(not(target_os = "linux"))]
+fn await_turns() {}
 
 /// One more of what is counted, for as long as it lives.
 struct One(Arc<AtomicUsize>);
@@ -200,6 +225,20 @@ mod tests {
         };
         assert!(on_a_thread(&threads, ran).await);
         ended.await.expect_err("it was dropped");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_serves_pushes_nobody_away() {
+        // proc_pid_stat(5): the 41st field, of those behind the name the 39th.
+        let policy = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("it is there");
+            let (_, fields) = stat.rsplit_once(')').expect("a name");
+            fields.split_whitespace().nth(38).and_then(|field| field.parse::<i32>().ok())
+        };
+        let threads = Threads::start().expect("threads");
+        let of_connections = on_a_thread(&threads, async move { policy() }).await;
+        assert_eq!(of_connections, Some(libc::SCHED_BATCH));
     }
 
     #[tokio::test(flavor = "multi_thread")]
