@@ -90,8 +90,8 @@ impl Thread {
 /// From now on this thread, when something comes for it, pushes nobody off a
 /// processor: it runs where one is idle, or when who runs there has to wait. A
 /// client on this machine, or a proxy, sends all that it has then, and is not
-/// held up at each request. Whoever computes is held up no less: a thread that
-/// waits gets its share, as all do. sched(7), `SCHED_BATCH`.
+/// held up at each request. Beside whoever computes it gets its share, as before.
+/// sched(7), `SCHED_BATCH`.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "nobody has a safe function for it")]
 fn await_turns() {

@@ -186,8 +186,6 @@ impl<'g> Exchange<'g> {
 /// What becomes known of a request on its way, for the access log.
 #[derive(Default)]
 pub struct Course<'g> {
-    /// Whether anyone asks how long things take.
-    pub is_timed: bool,
     /// The route that took it.
     pub route: Option<&'g Route>,
     /// The integration that was called.
@@ -313,8 +311,7 @@ where
         path: parts.uri.path(),
         headers: &parts.headers,
     };
-    let is_timed = access_log.is_some() || !matches!(trace, Trace::Off);
-    let mut course = Course { is_timed, ..Course::default() };
+    let mut course = Course::default();
     let preflight = || exchange.path.ok().and_then(|path| cors::preflight(gateway, parts, path));
     let outcome = match filter::check(&about).await {
         Err(refused) => Err(refused),
@@ -432,7 +429,8 @@ async fn integrate(
     let integration_request = integration_request::build(request, trace)?;
     trace.integration_request(&integration_request, request);
     // Reading the clock costs as much as finding the route.
-    let called = course.is_timed.then(Instant::now);
+    let is_asked = request.exchange.stage.access_log().is_some() || !matches!(trace, Trace::Off);
+    let called = is_asked.then(Instant::now);
     let answer = integration::call(integration_request, request.matched.time_left()).await;
     let latency = called.map(|called| called.elapsed());
     let integration = course.integration.insert(Integrated::of(&answer, latency, request));
