@@ -91,13 +91,17 @@ impl Thread {
 /// processor: it runs where one is idle, or when who runs there has to wait. A
 /// client on this machine, or a proxy, sends all that it has then, and is not
 /// held up at each request. Beside whoever computes it gets its share, as before.
-/// sched(7), `SCHED_BATCH`.
+/// sched(7), `SCHED_BATCH`. Whoever has started the process under another policy
+/// than the usual one has chosen that.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "nobody has a safe function for it")]
 fn await_turns() {
-    // SAFETY: it is a structure of numbers, of which none means anything here, and
-    // it lives until the call, which is about this thread alone, is over.
+    // SAFETY: the structure is of numbers, of which none means anything here, and
+    // lives until the calls, which are about this thread alone, are over.
     let outcome = unsafe {
+        if libc::sched_getscheduler(0) != libc::SCHED_OTHER {
+            return;
+        }
         let none: libc::sched_param = std::mem::zeroed();
         libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const none)
     };
@@ -230,15 +234,39 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test(flavor = "multi_thread")]
     async fn who_serves_pushes_nobody_away() {
-        // proc_pid_stat(5): the 41st field, of those behind the name the 39th.
-        let policy = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("it is there");
-            let (_, fields) = stat.rsplit_once(')').expect("a name");
-            fields.split_whitespace().nth(38).and_then(|field| field.parse::<i32>().ok())
-        };
         let threads = Threads::start().expect("threads");
         let of_connections = on_a_thread(&threads, async move { policy() }).await;
-        assert_eq!(of_connections, Some(libc::SCHED_BATCH));
+        let expected = match policy() {
+            Some(libc::SCHED_OTHER) => Some(libc::SCHED_BATCH),
+            chosen => chosen,
+        };
+        assert_eq!(of_connections, expected);
+    }
+
+    /// The scheduling policy of this thread.
+    #[cfg(target_os = "linux")]
+    fn policy() -> Option<i32> {
+        // proc_pid_stat(5): the 41st field, of those behind the name the 39th.
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("it is there");
+        let (_, fields) = stat.rsplit_once(')').expect("a name");
+        fields.split_whitespace().nth(38).and_then(|field| field.parse().ok())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[allow(unsafe_code, reason = "nobody has a safe function for it")]
+    fn a_policy_that_was_chosen_stays() {
+        let chosen = thread::spawn(|| {
+            // SAFETY: as in `await_turns`.
+            let outcome = unsafe {
+                let none: libc::sched_param = std::mem::zeroed();
+                libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none)
+            };
+            assert_eq!(outcome, 0, "anybody may have this one");
+            await_turns();
+            policy()
+        });
+        assert_eq!(chosen.join().expect("no panic"), Some(libc::SCHED_IDLE));
     }
 
     #[tokio::test(flavor = "multi_thread")]
