@@ -1,17 +1,20 @@
-//! Sixteen bytes of JSON looked at at once, with a WebAssembly guest's vectors.
+//! JSON looked at many bytes at once, with a WebAssembly guest's vectors.
 
-/// How many bytes a block has.
-pub const BYTES: usize = 16;
+/// How many bytes a vector has.
+pub const VECTOR_BYTES: usize = 16;
+
+/// How many bytes a block has: those of four vectors.
+pub const BYTES: usize = 4 * VECTOR_BYTES;
 
 /// Which of a block's bytes are what: a bit for each, from the lowest on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Block {
-    pub quotes: u32,
-    pub backslashes: u32,
+    pub quotes: u64,
+    pub backslashes: u64,
     /// Brackets of objects and arrays that open.
-    pub opening: u32,
+    pub opening: u64,
     /// Those that close.
-    pub closing: u32,
+    pub closing: u64,
 }
 
 /// Braces and brackets differ in this bit alone.
@@ -23,14 +26,17 @@ impl Block {
     #[target_feature(enable = "simd128")]
     pub fn of(bytes: &[u8; BYTES]) -> Self {
         use core::arch::wasm32::{u8x16_splat, v128_or};
-        let bytes = vector(bytes);
-        let brackets = v128_or(bytes, u8x16_splat(BRACE));
-        Self {
-            quotes: equal(bytes, b'"'),
-            backslashes: equal(bytes, b'\\'),
-            opening: equal(brackets, b'{'),
-            closing: equal(brackets, b'}'),
+        let mut block = Self::default();
+        for bytes in bytes.as_chunks().0.iter().rev() {
+            let bytes = vector(bytes);
+            let brackets = v128_or(bytes, u8x16_splat(BRACE));
+            let before = |bits: u64, vector| bits << VECTOR_BYTES | u64::from(vector);
+            block.quotes = before(block.quotes, equal(bytes, b'"'));
+            block.backslashes = before(block.backslashes, equal(bytes, b'\\'));
+            block.opening = before(block.opening, equal(brackets, b'{'));
+            block.closing = before(block.closing, equal(brackets, b'}'));
         }
+        block
     }
 
     #[cfg(not(target_family = "wasm"))]
@@ -42,16 +48,45 @@ impl Block {
             closing: bits(bytes, |byte| byte | BRACE == b'}'),
         }
     }
+}
 
-    /// Of each byte, whether it stands in a string, where none of them is escaped;
-    /// what begins a string does, and what ends it does not.
-    pub fn in_strings(&self, begins_in_one: bool) -> u32 {
+/// Where what the first of several blocks leaves open goes on in the next.
+#[derive(Debug, Default)]
+pub struct Between {
+    /// All bits, or none.
+    in_string: u64,
+    /// The lowest bit, or none.
+    escaped: u64,
+}
+
+impl Between {
+    /// Of each byte of the next block, whether it stands in a string; what begins a
+    /// string does, and what ends it does not.
+    pub fn in_strings(&mut self, block: &Block) -> u64 {
         // Whether the number of quotation marks up to here is odd.
-        let mut odd = self.quotes;
-        for shift in [1, 2, 4, 8] {
+        let mut odd = block.quotes & !self.escaped(block.backslashes);
+        for shift in [1, 2, 4, 8, 16, 32] {
             odd ^= odd << shift;
         }
-        if begins_in_one { !odd } else { odd }
+        odd ^= self.in_string;
+        self.in_string = (odd.cast_signed() >> 63).cast_unsigned();
+        odd
+    }
+
+    /// Which bytes a backslash stands before that is not escaped itself: of a row of
+    /// backslashes every other one, and what follows it where their number is odd.
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        if backslashes == 0 {
+            return std::mem::take(&mut self.escaped);
+        }
+        // A row that begins at an even place ends, by the carry, where its number
+        // says; of one that begins at an odd place it is the other way round.
+        let begin = backslashes & !self.escaped;
+        let ends = (begin << 1 | ODD).wrapping_sub(begin) ^ ODD;
+        let escaped = ends ^ (backslashes | self.escaped);
+        self.escaped = (ends & backslashes) >> 63;
+        escaped
     }
 }
 
@@ -59,20 +94,20 @@ impl Block {
 #[cfg(target_family = "wasm")]
 #[inline]
 #[target_feature(enable = "simd128")]
-pub fn quotes_and_backslashes(bytes: &[u8; BYTES]) -> u32 {
+pub fn quotes_and_backslashes(bytes: &[u8; VECTOR_BYTES]) -> u16 {
     let bytes = vector(bytes);
     equal(bytes, b'"') | equal(bytes, b'\\')
 }
 
 #[cfg(not(target_family = "wasm"))]
-pub fn quotes_and_backslashes(bytes: &[u8; BYTES]) -> u32 {
-    bits(bytes, |byte| matches!(byte, b'"' | b'\\'))
+pub fn quotes_and_backslashes(bytes: &[u8; VECTOR_BYTES]) -> u16 {
+    bits(bytes, |byte| matches!(byte, b'"' | b'\\')) as u16
 }
 
 #[cfg(target_family = "wasm")]
 #[inline]
 #[target_feature(enable = "simd128")]
-fn vector(bytes: &[u8; BYTES]) -> core::arch::wasm32::v128 {
+fn vector(bytes: &[u8; VECTOR_BYTES]) -> core::arch::wasm32::v128 {
     let number = u128::from_le_bytes(*bytes);
     // By halves, as they are loaded.
     core::arch::wasm32::u64x2(number as u64, (number >> 64) as u64)
@@ -81,37 +116,69 @@ fn vector(bytes: &[u8; BYTES]) -> core::arch::wasm32::v128 {
 #[cfg(target_family = "wasm")]
 #[inline]
 #[target_feature(enable = "simd128")]
-fn equal(bytes: core::arch::wasm32::v128, byte: u8) -> u32 {
+fn equal(bytes: core::arch::wasm32::v128, byte: u8) -> u16 {
     use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_splat};
-    u32::from(u8x16_bitmask(u8x16_eq(bytes, u8x16_splat(byte))))
+    u8x16_bitmask(u8x16_eq(bytes, u8x16_splat(byte)))
 }
 
 #[cfg(not(target_family = "wasm"))]
-fn bits(bytes: &[u8; BYTES], is_one: impl Fn(u8) -> bool) -> u32 {
-    bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | u32::from(is_one(byte)))
+fn bits(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> u64 {
+    bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | u64::from(is_one(byte)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn each_byte_has_its_bit() {
-        let block = Block::of(b"{\"a\":[\"]\\\"\",1]}!");
-        let bits = |at: &[u32]| at.iter().map(|at| 1 << at).sum::<u32>();
-        assert_eq!(block.quotes, bits(&[1, 3, 6, 9, 10]));
-        assert_eq!(block.backslashes, bits(&[8]));
-        assert_eq!((block.opening, block.closing), (bits(&[0, 5]), bits(&[7, 13, 14])));
-        assert_eq!(quotes_and_backslashes(b"0\"\\3456789abcdef"), bits(&[1, 2]));
+    fn block(text: &[u8]) -> Block {
+        let mut bytes = [b' '; BYTES];
+        bytes[..text.len()].copy_from_slice(text);
+        Block::of(&bytes)
     }
 
     #[test]
-    fn strings_are_told_from_what_is_between_them() {
-        let inside = Block::of(b"{\"a\":\"{}\",\"b\":1,").in_strings(false);
-        let expected = "011001110011000".chars().rev().collect::<String>();
-        assert_eq!(inside & 0x7fff, u32::from_str_radix(&expected, 2).expect("binary"));
-        let inside = Block::of(b"{}\", \"b\":1,\"....").in_strings(true);
-        let expected = "1100011000011111".chars().rev().collect::<String>();
-        assert_eq!(inside & 0xffff, u32::from_str_radix(&expected, 2).expect("binary"));
+    fn each_byte_has_its_bit() {
+        let text = b"{\"a\":[\"]\\\"\",1]}!";
+        let bits = |at: &[u32]| at.iter().map(|at| 1 << at).sum::<u64>();
+        for shift in [0, 15, 40] {
+            let block = block(&[b" ".repeat(shift), text.to_vec()].concat());
+            assert_eq!(block.quotes, bits(&[1, 3, 6, 9, 10]) << shift);
+            assert_eq!(block.backslashes, bits(&[8]) << shift);
+            assert_eq!(block.opening, bits(&[0, 5]) << shift);
+            assert_eq!(block.closing, bits(&[7, 13, 14]) << shift);
+        }
+        assert_eq!(quotes_and_backslashes(b"0\"\\3456789abcdef"), 0b110);
+    }
+
+    /// The same byte by byte.
+    fn in_strings(bytes: &[u8]) -> Vec<bool> {
+        let (mut in_string, mut is_escaped) = (false, false);
+        let of = |&byte: &u8| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'"' => in_string = !in_string,
+                b'\\' => is_escaped = true,
+                _ => {}
+            }
+            in_string
+        };
+        bytes.iter().map(of).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_told_from_what_is_between_them(text in "([\\\\]{1,70}|[\"a]{1,9}){0,60}") {
+            let mut bytes = text.into_bytes();
+            bytes.resize(bytes.len().next_multiple_of(BYTES), b' ');
+            let mut between = Between::default();
+            let mut found = Vec::new();
+            for bytes in bytes.as_chunks().0 {
+                let bits = between.in_strings(&Block::of(bytes));
+                found.extend((0..BYTES).map(|at| bits >> at & 1 == 1));
+            }
+            prop_assert_eq!(found, in_strings(&bytes));
+        }
     }
 }

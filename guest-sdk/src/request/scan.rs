@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::block::{self, Block};
+use super::block::{self, Between, Block};
 
 /// Why a text cannot be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -152,15 +152,15 @@ impl<'t> Scanner<'t> {
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
             let block = match rest.first_chunk() {
-                Some(bytes) if !nesting.is_escaped => Some(Block::of(bytes)),
-                _ => None,
-            };
-            let end = match block.filter(|block| block.backslashes == 0) {
-                Some(block) => nesting.pass(&block),
+                Some(bytes) => Block::of(bytes),
                 None if rest.is_empty() => return Err(Malformed::Syntax(self.at)),
-                None => rest.iter().take(block::BYTES).position(|byte| nesting.pass_byte(*byte)),
+                None => {
+                    let mut bytes = [b' '; block::BYTES];
+                    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                    Block::of(&bytes)
+                }
             };
-            if let Some(end) = end {
+            if let Some(end) = nesting.pass(&block) {
                 self.at += end + 1;
                 return Ok(());
             }
@@ -202,17 +202,14 @@ impl<'t> Scanner<'t> {
 #[derive(Default)]
 struct Nesting {
     depth: u32,
-    is_in_string: bool,
-    is_escaped: bool,
+    between: Between,
 }
 
 impl Nesting {
-    /// Passes bytes none of which is escaped or escapes another; where it ends, if
-    /// that is among them.
+    /// Passes a block; where it ends, if that is in there.
     fn pass(&mut self, block: &Block) -> Option<usize> {
-        let between = !block.in_strings(self.is_in_string);
-        let (opening, closing) = (block.opening & between, block.closing & between);
-        self.is_in_string ^= block.quotes.count_ones() % 2 == 1;
+        let outside = !self.between.in_strings(block);
+        let (opening, closing) = (block.opening & outside, block.closing & outside);
         if self.depth > closing.count_ones() {
             self.depth = self.depth + opening.count_ones() - closing.count_ones();
             return None;
@@ -232,25 +229,6 @@ impl Nesting {
         }
         None
     }
-
-    /// Passes a byte; whether it is the end.
-    fn pass_byte(&mut self, byte: u8) -> bool {
-        if self.is_escaped {
-            self.is_escaped = false;
-            return false;
-        }
-        match byte {
-            b'"' => self.is_in_string = !self.is_in_string,
-            b'\\' if self.is_in_string => self.is_escaped = true,
-            b'{' | b'[' if !self.is_in_string => self.depth += 1,
-            b'}' | b']' if !self.is_in_string => {
-                self.depth = self.depth.saturating_sub(1);
-                return self.depth == 0;
-            }
-            _ => {}
-        }
-        false
-    }
 }
 
 /// Where the first quotation mark or backslash from `at` on is, or the end.
@@ -263,7 +241,7 @@ fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
             return at + rest.iter().take_while(is_other).count();
         };
         match block::quotes_and_backslashes(block) {
-            0 => at += block::BYTES,
+            0 => at += block::VECTOR_BYTES,
             found => return at + found.trailing_zeros() as usize,
         }
     }
