@@ -160,16 +160,23 @@ pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str,
 /// An address as it is usually written.
 fn address_text(address: IpAddr) -> String {
     let IpAddr::V4(address) = address else { return address.to_string() };
-    let mut text = String::with_capacity(15);
-    for (index, octet) in address.octets().into_iter().enumerate() {
-        if index > 0 {
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for octet in address.octets() {
+        if !text.is_empty() {
             text.push('.');
         }
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
-        let leading = usize::from(octet < 100) + usize::from(octet < 10);
-        text.extend(digits[leading..].iter().map(|digit| char::from(b'0' + digit)));
+        for unit in [100, 10, 1] {
+            if octet >= unit || unit == 1 {
+                text.push(digit(octet / unit));
+            }
+        }
     }
     text
+}
+
+/// The last decimal digit of a number.
+fn digit(number: u8) -> char {
+    char::from(b'0' + number % 10)
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -234,15 +241,20 @@ fn common_log_time(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let month = MONTHS[usize::from(u8::from(time.month())) - 1];
     let (hour, minute, second) = time.to_hms();
-    let digits = |n: u8| [n / 10, n % 10].map(|digit| char::from(b'0' + digit));
-    let mut text = String::with_capacity(26);
-    text.extend(digits(time.day()));
-    text.extend(["/", month, "/"]);
+    let mut text = String::with_capacity("09/Apr/2015:12:34:56 +0000".len());
+    let two_digits = |text: &mut String, number: u8| {
+        text.push(digit(number / 10));
+        text.push(digit(number));
+    };
+    two_digits(&mut text, time.day());
+    text.push('/');
+    text.push_str(month);
+    text.push('/');
     // Writing to a String cannot fail.
     let _ = write!(text, "{:04}", time.year());
     for part in [hour, minute, second] {
         text.push(':');
-        text.extend(digits(part));
+        two_digits(&mut text, part);
     }
     text.push_str(" +0000");
     text

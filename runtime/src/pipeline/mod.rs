@@ -245,14 +245,11 @@ pub fn extended_id(id: Uuid) -> String {
 /// X-Ray's `Root=1-TIME-ID`.
 fn trace_id(id: Uuid, time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut text = String::with_capacity(40);
-    text.push_str("Root=1-");
-    // Eight digits, until 2106.
-    let digits = (0..8).rev().map(|digit| (seconds >> (4 * digit)) as u32 & 0xf);
-    text.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
-    text.push('-');
-    text.push_str(&id.simple().encode_lower(&mut Uuid::encode_buffer())[..24]);
-    text
+    // Eight digits, until 2106, and the first ones of the id.
+    let digits = u128::from(seconds) << 96 | id.as_u128() >> 32;
+    let mut buffer = Uuid::encode_buffer();
+    let (time, id) = Uuid::from_u128(digits).simple().encode_lower(&mut buffer).split_at(8);
+    ["Root=1-", time, "-", id].concat()
 }
 
 /// Answers a request. Never fails: what goes wrong is part of the answer.
