@@ -8,10 +8,11 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html>
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{borrow::Cow, fmt};
 
 use http::Method;
 use percent_encoding::percent_decode_str;
+use rustc_hash::FxHashMap;
 
 use crate::config::ApiKind;
 
@@ -302,7 +303,9 @@ pub struct Router<T> {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<String, Node>,
+    // What is looked up is a client's, what is there is the configuration's: no
+    // client can make it slow.
+    literals: FxHashMap<String, Node>,
     parameter: Option<Box<Node>>,
     greedy: Option<Endpoint>,
     endpoint: Option<Endpoint>,

@@ -3,11 +3,9 @@
 //!
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-api-usage-plans.html>
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use time::Date;
@@ -24,7 +22,7 @@ const VALUE_BYTES_MAX: usize = 128;
 /// All API keys by the digests of their values, so that how long a look-up
 /// takes tells nothing about them.
 #[derive(Debug, Default)]
-pub struct ApiKeys(HashMap<[u8; 32], Arc<ApiKey>>);
+pub struct ApiKeys(FxHashMap<[u8; 32], Arc<ApiKey>>);
 
 /// An API key.
 #[derive(Debug)]
@@ -62,7 +60,7 @@ pub struct Subscription {
 impl ApiKeys {
     /// Those of a configuration, counted in `state`.
     pub fn new(config: &Config, state: &State) -> Self {
-        let mut keys = HashMap::new();
+        let mut keys = FxHashMap::default();
         for own in &config.api_keys {
             let mut subscriptions = BTreeMap::new();
             for plan in config.usage_plans.iter().filter(|plan| plan.keys.contains(&own.name)) {
