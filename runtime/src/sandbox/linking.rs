@@ -2,11 +2,12 @@
 //!
 //! Linking one import costs an instance as much as hundreds of a guest's own
 //! instructions, and what is compiled with a standard library imports all that
-//! the library could need. Two kinds of imports become functions of the module's own:
+//! the library could need. Three kinds of imports become functions of the module's own:
 //!
 //! - What nobody can call. A method takes a handle of its resource, and of some
 //!   resources nobody here makes any: for sockets alone these are more than fifty
 //!   functions. They trap, as they would without a handle.
+//! - What always answers that there is none: standard streams are no terminals.
 //! - What needs the memory of the module that imports it. `wit-component` hands it
 //!   out by way of a shim, whose functions call through a table that a third
 //!   module fills once the memory is there. The module calls through that table
@@ -23,7 +24,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use wasm_encoder::{
     Component, InstanceSection, ModuleArg, ModuleSection, reencode::RoundtripReencoder,
@@ -31,14 +32,13 @@ use wasm_encoder::{
 use wasmparser::{Instance, InstantiationArg};
 
 use module::{Fixup, Module, Shim};
-use outline::{Definition, Kind, Outline};
+use outline::{Definition, Item, Kind, Outline};
 use rewrite::{Body, Own};
 
 /// Whether there is never a handle of a resource. Sockets are refused before one
 /// is made, as are look-ups of names; and standard streams are no terminals.
 fn is_never_made(interface: &str, resource: &str) -> bool {
-    let Some((interface, version)) = interface.split_once('@') else { return false };
-    let resources: &[&str] = match interface {
+    let resources: &[&str] = match unversioned(interface) {
         "wasi:sockets/tcp" => &["tcp-socket"],
         "wasi:sockets/udp" => {
             &["udp-socket", "incoming-datagram-stream", "outgoing-datagram-stream"]
@@ -48,7 +48,26 @@ fn is_never_made(interface: &str, resource: &str) -> bool {
         "wasi:cli/terminal-output" => &["terminal-output"],
         _ => &[],
     };
-    version.starts_with("0.2.") && !version.contains('-') && resources.contains(&resource)
+    resources.contains(&resource)
+}
+
+/// Whether a function answers an option, and always that there is none.
+fn is_always_none(interface: &str, function: &str) -> bool {
+    let own = match unversioned(interface) {
+        "wasi:cli/terminal-stdin" => "get-terminal-stdin",
+        "wasi:cli/terminal-stdout" => "get-terminal-stdout",
+        "wasi:cli/terminal-stderr" => "get-terminal-stderr",
+        _ => return false,
+    };
+    function == own
+}
+
+/// The name of an interface of WASI 0.2; of all others nothing is known.
+fn unversioned(interface: &str) -> &str {
+    let known = interface
+        .split_once('@')
+        .filter(|(_, version)| version.starts_with("0.2.") && !version.contains('-'));
+    known.map_or("", |(name, _)| name)
 }
 
 /// Whether a function takes a handle that there never is.
@@ -85,6 +104,8 @@ struct New {
     modules: HashMap<u32, wasm_encoder::Module>,
     /// The shim that an instance gets in addition, by the instance.
     shims: HashMap<u32, u32>,
+    /// What became of an instance's imports of functions, by the instance.
+    bodies: HashMap<u32, HashMap<u32, Body>>,
 }
 
 impl New {
@@ -95,23 +116,20 @@ impl New {
             let Instance::Instantiate { module_index: module, args } = instance else { continue };
             let Some(own) = modules.get(*module as usize) else { continue };
             // Others may get other functions.
-            if outline.instances_of(*module) != 1 || own.shim.is_some() {
+            let is_one = outline.instances_of(*module) == 1 && own.shim.is_none();
+            if !is_one || shims.filled_by(*module).is_some() {
                 continue;
             }
-            let written = match shims.filled_by(*module) {
-                Some(slots) => slots.filler(outline),
-                None => {
-                    let Some(own) = shims.own(outline, own, args) else { continue };
-                    if let Some((shim, _)) = own.shim {
-                        new.shims.insert(index, shim);
-                    }
-                    own.module()
-                }
-            };
-            match written {
-                Some(written) => drop(new.modules.insert(*module, written)),
-                None => drop(new.shims.remove(&index)),
-            }
+            let Some(own) = shims.own(outline, (index, own), args) else { continue };
+            let Some(written) = own.module() else { continue };
+            new.modules.insert(*module, written);
+            new.shims.extend(own.shim.map(|(shim, _)| (index, shim)));
+            new.bodies.insert(index, own.bodies);
+        }
+        let called = shims.called(outline, modules, &new.bodies);
+        for slots in &shims.0 {
+            let written = slots.filler(outline, called.as_ref());
+            new.modules.extend(written.map(|written| (slots.filler, written)));
         }
         new
     }
@@ -156,13 +174,21 @@ impl<'m> Slots<'m> {
         Some(Self { instance: index, shim, filler: filler.module, fixup, functions })
     }
 
-    /// What fills the table with what can be called.
-    fn filler(&self, outline: &Outline<'_>) -> Option<wasm_encoder::Module> {
-        let is_kept = |slot: usize| {
-            self.functions.get(slot).is_some_and(|function| !outline.is_unreachable(*function))
+    /// What fills the table with what can be called; of what says that there is none,
+    /// with what is.
+    fn filler(
+        &self,
+        outline: &Outline<'_>,
+        called: Option<&HashSet<(u32, u32)>>,
+    ) -> Option<wasm_encoder::Module> {
+        let is_called = |slot| called.is_none_or(|called| called.contains(&(self.instance, slot)));
+        let is_kept = |slot: u32, function: u32| {
+            !outline.is_unreachable(function)
+                && (outline.memory_of_none(function).is_none() || is_called(slot))
         };
-        let all = (0..self.functions.len()).all(is_kept);
-        if all { None } else { rewrite::filler(self.fixup, is_kept) }
+        let kept: Vec<bool> =
+            (0..).zip(&self.functions).map(|(at, &own)| is_kept(at, own)).collect();
+        if kept.iter().all(|kept| *kept) { None } else { rewrite::filler(self.fixup, &kept) }
     }
 }
 
@@ -183,22 +209,19 @@ impl<'m> Shims<'m> {
     fn own<'o>(
         &'o self,
         outline: &Outline<'_>,
-        module: &'o Module<'o>,
+        (instance, module): (u32, &'o Module<'o>),
         arguments: &[InstantiationArg<'_>],
     ) -> Option<Own<'o>> {
-        let mut own = Own { module, bodies: HashMap::new(), shim: None };
+        let mut own = Own { instance, module, bodies: HashMap::new(), shim: None };
         let arguments: HashMap<_, _> = arguments.iter().map(|own| (own.name, own.index)).collect();
         for (index, import) in (0..).zip(module.imported_functions()) {
             let argument = *arguments.get(import.module)?;
-            let item = match outline.handed_out(argument, Kind::Function, import.name) {
-                Some(function) if outline.is_unreachable(function) => {
-                    own.bodies.insert(index, Body::Unreachable);
-                    continue;
-                }
-                Some(function) => outline.export(function),
-                None => Some((argument, import.name)),
+            let body = match outline.handed_out(argument, Kind::Function, import.name) {
+                Some(function) if outline.is_unreachable(function) => Some(Body::Unreachable),
+                _ => outline
+                    .exported(argument, import.name)
+                    .and_then(|item| self.body(outline, &mut own, item)),
             };
-            let body = item.and_then(|item| self.body(outline, &mut own, item));
             own.bodies.extend(body.map(|body| (index, body)));
         }
         // The name is free: it is not one of `wit-component`'s.
@@ -211,19 +234,58 @@ impl<'m> Shims<'m> {
         &'o self,
         outline: &Outline<'_>,
         own: &mut Own<'o>,
-        (instance, name): (u32, &str),
+        item: Item<'_>,
     ) -> Option<Body> {
-        let slots = self.0.iter().find(|own| own.instance == instance)?;
-        let slot = *slots.shim.forwards.get(name)?;
-        if outline.is_unreachable(*slots.functions.get(slot as usize)?) {
+        let (slots, slot) = self.slot(item)?;
+        let function = *slots.functions.get(slot as usize)?;
+        if outline.is_unreachable(function) {
             return Some(Body::Unreachable);
         }
+        if let Some(memory) = own.memory(outline.memory_of_none(function)) {
+            return Some(Body::None { memory });
+        }
         // There is one name, for one shim.
-        if own.shim.is_some_and(|(other, _)| other != instance) {
+        if own.shim.is_some_and(|(other, _)| other != slots.instance) {
             return None;
         }
-        own.shim = Some((instance, slots.shim));
+        own.shim = Some((slots.instance, slots.shim));
         Some(Body::Slot(slot))
+    }
+
+    /// The slot that a function calls which an instance exports, if that is a shim's.
+    fn slot(&self, (instance, name): Item<'_>) -> Option<(&Slots<'m>, u32)> {
+        let slots = self.0.iter().find(|own| own.instance == instance)?;
+        Some((slots, *slots.shim.forwards.get(name)?))
+    }
+
+    /// Slots that somebody calls, each with its shim's instance, given what became of
+    /// imports; none where it is not known.
+    fn called(
+        &self,
+        outline: &Outline<'_>,
+        modules: &[Module<'_>],
+        bodies: &HashMap<u32, HashMap<u32, Body>>,
+    ) -> Option<HashSet<(u32, u32)>> {
+        let mut called = HashSet::new();
+        let lifted = outline.lifted().filter_map(|function| self.slot(outline.export(function)?));
+        called.extend(lifted.map(|(slots, slot)| (slots.instance, slot)));
+        for (index, instance) in (0..).zip(&outline.core_instances) {
+            let Instance::Instantiate { module_index, args } = instance else { continue };
+            let module = modules.get(*module_index as usize)?;
+            if module.bytes.is_empty() {
+                return None;
+            }
+            for (import, own) in (0..).zip(module.imported_functions()) {
+                let body = bodies.get(&index).and_then(|bodies| bodies.get(&import));
+                if matches!(body, Some(Body::Unreachable | Body::None { .. })) {
+                    continue;
+                }
+                let argument = args.iter().find(|argument| argument.name == own.module)?.index;
+                let slot = outline.exported(argument, own.name).and_then(|item| self.slot(item));
+                called.extend(slot.map(|(slots, slot)| (slots.instance, slot)));
+            }
+        }
+        Some(called)
     }
 }
 

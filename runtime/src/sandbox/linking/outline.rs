@@ -9,11 +9,11 @@ use wasm_encoder::{
     reencode::{Error, ReencodeComponent, component_utils},
 };
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
-    ComponentTypeRef, Export, ExternalKind, Instance, Parser, Payload,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind,
+    ComponentOuterAliasKind, ComponentTypeRef, Export, ExternalKind, Instance, Parser, Payload,
 };
 
-use super::{is_never_called, is_never_made, module::Module};
+use super::{is_always_none, is_never_called, is_never_made, module::Module};
 
 /// An item of the component's own that an instance exports: whose, and its name.
 pub type Item<'c> = (u32, &'c str);
@@ -36,6 +36,8 @@ pub struct Outline<'c> {
     // The interface, of those that are imported.
     instances: Vec<Option<&'c str>>,
     functions: Vec<Option<Item<'c>>>,
+    // Core functions that the component itself calls.
+    lifted: Vec<u32>,
     types: Vec<Option<Item<'c>>>,
 }
 
@@ -116,6 +118,11 @@ impl Definition<'_> {
 enum Core<'c> {
     /// A function that takes a handle that there never is.
     Unreachable,
+    /// A function that says in a memory that there is none.
+    None {
+        /// The memory.
+        memory: u32,
+    },
     /// What an instance exports.
     Export(Item<'c>),
     /// A function by the canonical ABI.
@@ -292,22 +299,41 @@ impl<'c> Outline<'c> {
 
     /// Adds a function; the index that it has, if it is one of core.
     fn canonical(&mut self, function: &CanonicalFunction) -> Option<Option<Index>> {
-        let is_unreachable = match function {
-            CanonicalFunction::Lift { .. } => {
+        let function = match function {
+            CanonicalFunction::Lift { core_func_index, options, .. } => {
                 self.functions.push(None);
+                let further = options.iter().filter_map(|option| match option {
+                    CanonicalOption::Realloc(function)
+                    | CanonicalOption::PostReturn(function)
+                    | CanonicalOption::Callback(function) => Some(*function),
+                    _ => None,
+                });
+                self.lifted.extend(further.chain([*core_func_index]));
                 return Some(None);
             }
-            CanonicalFunction::Lower { func_index, .. } => {
-                let item = self.functions.get(*func_index as usize)?;
-                self.is_of_import(*item, is_never_called)
+            CanonicalFunction::Lower { func_index, options } => {
+                let item = *self.functions.get(*func_index as usize)?;
+                let memory = options.iter().find_map(|option| match option {
+                    CanonicalOption::Memory(memory) => Some(*memory),
+                    _ => None,
+                });
+                match memory {
+                    _ if self.is_of_import(item, is_never_called) => Core::Unreachable,
+                    Some(memory) if self.is_of_import(item, is_always_none) => {
+                        Core::None { memory }
+                    }
+                    _ => Core::Canonical,
+                }
             }
             CanonicalFunction::ResourceDrop { resource } => {
                 let item = self.types.get(*resource as usize)?;
-                self.is_of_import(*item, is_never_made)
+                match self.is_of_import(*item, is_never_made) {
+                    true => Core::Unreachable,
+                    false => Core::Canonical,
+                }
             }
-            _ => false,
+            _ => Core::Canonical,
         };
-        let function = if is_unreachable { Core::Unreachable } else { Core::Canonical };
         Some(Some(self.core_item(Kind::Function, function)?))
     }
 
@@ -368,6 +394,21 @@ impl<'c> Outline<'c> {
         matches!(self.core(Kind::Function, function), Some(Core::Unreachable))
     }
 
+    /// The memory, as what an instance exports, in which a core function says that
+    /// there is none, if that is all it does.
+    pub fn memory_of_none(&self, function: u32) -> Option<Item<'c>> {
+        let Core::None { memory } = self.core(Kind::Function, function)? else { return None };
+        match self.core(Kind::Memory, memory)? {
+            Core::Export(item) => Some(item),
+            _ => None,
+        }
+    }
+
+    /// Core functions that the component itself calls.
+    pub fn lifted(&self) -> impl Iterator<Item = u32> {
+        self.lifted.iter().copied()
+    }
+
     /// Its modules, as far as they are understood.
     pub fn parsed(&self) -> Vec<Module<'c>> {
         self.modules.iter().map(|own| Module::of(own)).collect()
@@ -395,6 +436,17 @@ impl<'c> Outline<'c> {
         }
     }
 
+    /// Which export it is that an instance hands out by a name, if it is one.
+    pub fn exported<'n>(&self, instance: u32, name: &'n str) -> Option<Item<'n>>
+    where
+        'c: 'n,
+    {
+        match self.handed_out(instance, Kind::Function, name) {
+            Some(function) => self.export(function),
+            None => Some((instance, name)),
+        }
+    }
+
     /// Where it comes from that an instance hands out by a name, through however
     /// many groups.
     pub fn origin(&self, mut item: Item<'c>, kind: Kind) -> Option<Origin<'c>> {
@@ -408,7 +460,7 @@ impl<'c> Outline<'c> {
                 // One that comes later would be no valid one.
                 Core::Export(next) if next.0 < instance => next,
                 Core::Export(_) => return None,
-                Core::Canonical | Core::Unreachable => {
+                Core::Canonical | Core::Unreachable | Core::None { .. } => {
                     return Some(Origin::Component(Index::Core(kind, index)));
                 }
             };

@@ -4,7 +4,7 @@ use std::{collections::HashMap, convert::Infallible};
 
 use wasm_encoder::{
     CodeSection, ConstExpr, ElementSection, Elements, EntityType, Function, FunctionSection,
-    ImportSection, Module, TypeSection,
+    ImportSection, MemArg, Module, TypeSection,
     reencode::{Error, Reencode, RoundtripReencoder, utils},
 };
 use wasmparser::{CodeSectionReader, FunctionSectionReader, ImportSectionReader, Parser, TypeRef};
@@ -12,7 +12,7 @@ use wasmparser::{CodeSectionReader, FunctionSectionReader, ImportSectionReader, 
 use super::{
     SHIM, module,
     module::{Fixup, Shim},
-    outline::Kind,
+    outline::{Item, Kind},
 };
 
 /// What a function does that a module imports.
@@ -22,10 +22,17 @@ pub enum Body {
     Unreachable,
     /// It calls a slot of the shim's table.
     Slot(u32),
+    /// It says that there is none, where its parameter points to.
+    None {
+        /// The memory.
+        memory: u32,
+    },
 }
 
 /// A module and its imports that become functions of its own.
 pub struct Own<'o> {
+    /// Its only instance.
+    pub instance: u32,
     /// The module.
     pub module: &'o module::Module<'o>,
     /// What they do, by the function that they are.
@@ -35,6 +42,12 @@ pub struct Own<'o> {
 }
 
 impl Own<'_> {
+    /// Which memory of the module it is that an instance exports.
+    pub fn memory(&self, exported: Option<Item<'_>>) -> Option<u32> {
+        let (_, name) = exported.filter(|(instance, _)| *instance == self.instance)?;
+        self.module.exports.get(&(Kind::Memory, name)).copied()
+    }
+
     /// The module with them; none where something is not understood.
     pub fn module(&self) -> Option<Module> {
         // Who says where in its code something is would be wrong.
@@ -100,6 +113,10 @@ impl<'w> Writer<'w> {
             }
             Body::Unreachable => {
                 code.unreachable();
+            }
+            Body::None { memory } => {
+                let discriminant = MemArg { offset: 0, align: 0, memory_index: memory };
+                code.local_get(0).i32_const(0).i32_store8(discriminant);
             }
         }
         code.end();
@@ -170,13 +187,13 @@ impl Reencode for Writer<'_> {
 }
 
 /// A module that fills only some slots of a table.
-pub fn filler(fixup: &Fixup<'_>, is_kept: impl Fn(usize) -> bool) -> Option<Module> {
+pub fn filler(fixup: &Fixup<'_>, kept: &[bool]) -> Option<Module> {
     let (mut types, mut imports) = (TypeSection::new(), ImportSection::new());
     // Functions that lie side by side, by the first one's slot.
     let mut runs: Vec<(usize, Vec<u32>)> = Vec::new();
     let mut same = RoundtripReencoder;
     for (slot, ((module, name), ty)) in fixup.functions.iter().zip(&fixup.types).enumerate() {
-        if !is_kept(slot) {
+        if kept.get(slot) != Some(&true) {
             continue;
         }
         let function = types.len();

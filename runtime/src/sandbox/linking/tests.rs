@@ -194,6 +194,100 @@ fn what_can_be_called_is_called_without_a_shim() {
     }
 }
 
+/// A component whose export `run` asks an interface for a terminal, and answers
+/// whether there is one.
+fn asking(interface: &str, more: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+          (import "wasi:cli/terminal-output@0.2.3" (instance $output
+            (export "terminal-output" (type (sub resource)))))
+          (alias export $output "terminal-output" (type $terminal))
+          (import "{interface}" (instance $host
+            (alias outer 1 $terminal (type $outer))
+            (export "terminal-output" (type $own (eq $outer)))
+            (export "get-terminal-stdout" (func (result (option (own $own)))))))
+          (alias export $host "get-terminal-stdout" (func $get))
+          (core module $shim
+            (type $t (func (param i32)))
+            (table (export "$imports") 1 1 funcref)
+            (func (export "0") (type $t) local.get 0 i32.const 0 call_indirect (type $t)))
+          (core module $main
+            (import "host" "get" (func $get (param i32)))
+            (memory (export "memory") 1)
+            (func (export "run") (result i32)
+              (i32.store8 (i32.const 8) (i32.const 7))
+              (call $get (i32.const 8))
+              (i32.load8_u (i32.const 8))))
+          (core module $fixup
+            (import "" "$imports" (table 1 1 funcref))
+            (import "" "0" (func (param i32)))
+            (elem (i32.const 0) func 0))
+          (core instance $shimmed (instantiate $shim))
+          (alias core export $shimmed "0" (core func $shim-get))
+          (alias core export $shimmed "$imports" (core table $imports))
+          (core instance $args (export "get" (func $shim-get)))
+          (core instance $instance (instantiate $main (with "host" (instance $args))))
+          (alias core export $instance "memory" (core memory $memory))
+          (alias core export $instance "run" (core func $run))
+          (core func $core-get (canon lower (func $get) (memory $memory)))
+          (core instance $fill
+            (export "$imports" (table $imports)) (export "0" (func $core-get)))
+          (core instance (instantiate $fixup (with "" (instance $fill))))
+          {more}
+          (func (export "run") (result u32) (canon lift (core func $run))))"#
+    );
+    wat::parse_str(text).expect("a component")
+}
+
+/// What it answers where there is a terminal.
+fn asked(component: &[u8], interface: &str) -> u32 {
+    struct Terminal;
+    let engine = engine();
+    let component = Component::new(&engine, component).expect("it is valid");
+    let mut linker = Linker::<()>::new(&engine);
+    let terminal = ResourceType::host::<Terminal>();
+    for name in ["wasi:cli/terminal-output@0.2.3", interface] {
+        let mut host = linker.instance(name).expect("an interface");
+        host.resource("terminal-output", terminal, |_, _| Ok(())).expect("new");
+    }
+    let mut host = linker.instance(interface).expect("an interface");
+    host.func_wrap("get-terminal-stdout", |_, ()| Ok((Some(Resource::<Terminal>::new_own(7)),)))
+        .expect("new");
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    let instance = linker.instantiate(&mut store, &component).expect("an instance");
+    let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").expect("a function");
+    run.call(&mut store, ()).expect("an answer").0
+}
+
+#[test]
+fn nobody_is_asked_for_a_terminal() {
+    let interface = "wasi:cli/terminal-stdout@0.2.3";
+    let before = asking(interface, "");
+    assert_eq!((imports(&before), asked(&before, interface)), ((1, 1), 1));
+    let after = lean(&before).expect("there is something to do");
+    assert_eq!((imports(&after), asked(&after, interface)), ((0, 0), 0));
+    assert_eq!(lean(&after), None);
+    // Somebody else asks by way of the shim.
+    let others = [
+        r#"(func (export "other") (param "at" u32) (canon lift (core func $shim-get)))"#,
+        r#"(core module $other (import "host" "get" (func (param i32))))
+           (core instance (instantiate $other (with "host" (instance $args))))
+           (core instance (instantiate $other (with "host" (instance $args))))"#,
+        r#"(core module $other (import "shim" "0" (func (param i32))))
+           (core instance (instantiate $other (with "shim" (instance $shimmed))))
+           (core instance (instantiate $other (with "shim" (instance $shimmed))))"#,
+    ];
+    for other in others {
+        let after = lean(&asking(interface, other)).expect("there is something to do");
+        assert_eq!((imports(&after), asked(&after, interface)), ((0, 1), 0), "{other}");
+    }
+    for interface in ["wasi:cli/terminal-stdout@0.3.0", "own:cli/terminal-stdout@0.2.3"] {
+        let after = lean(&asking(interface, "")).expect("the shim's table is its own");
+        assert_eq!((imports(&after), asked(&after, interface)), ((0, 1), 1), "{interface}");
+    }
+}
+
 #[test]
 fn shims_are_followed_only_if_they_are_shims() {
     for second in [
