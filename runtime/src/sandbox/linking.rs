@@ -104,14 +104,14 @@ struct New {
     modules: HashMap<u32, wasm_encoder::Module>,
     /// The shim that an instance gets in addition, by the instance.
     shims: HashMap<u32, u32>,
-    /// What became of an instance's imports of functions, by the instance.
-    bodies: HashMap<u32, HashMap<u32, Body>>,
 }
 
 impl New {
     fn of(outline: &Outline<'_>, modules: &[Module<'_>]) -> Self {
         let shims = Shims::of(outline, modules);
         let mut new = Self::default();
+        // What became of an instance's imports of functions, by the instance.
+        let mut bodies = HashMap::new();
         for (index, instance) in (0..).zip(&outline.core_instances) {
             let Instance::Instantiate { module_index: module, args } = instance else { continue };
             let Some(own) = modules.get(*module as usize) else { continue };
@@ -124,9 +124,9 @@ impl New {
             let Some(written) = own.module() else { continue };
             new.modules.insert(*module, written);
             new.shims.extend(own.shim.map(|(shim, _)| (index, shim)));
-            new.bodies.insert(index, own.bodies);
+            bodies.insert(index, own.bodies);
         }
-        let called = shims.called(outline, modules, &new.bodies);
+        let called = shims.called(outline, modules, &bodies);
         for slots in &shims.0 {
             let written = slots.filler(outline, called.as_ref());
             new.modules.extend(written.map(|written| (slots.filler, written)));
@@ -267,7 +267,7 @@ impl<'m> Shims<'m> {
         bodies: &HashMap<u32, HashMap<u32, Body>>,
     ) -> Option<HashSet<(u32, u32)>> {
         let mut called = HashSet::new();
-        let lifted = outline.lifted().filter_map(|function| self.slot(outline.export(function)?));
+        let lifted = outline.lifted.iter().filter_map(|own| self.slot(outline.export(*own)?));
         called.extend(lifted.map(|(slots, slot)| (slots.instance, slot)));
         for (index, instance) in (0..).zip(&outline.core_instances) {
             let Instance::Instantiate { module_index, args } = instance else { continue };

@@ -30,14 +30,14 @@ pub struct Outline<'c> {
     pub core_instances: Vec<Instance<'c>>,
     /// All that it is made of, in its order.
     pub definitions: Vec<Definition<'c>>,
+    /// Core functions that the component itself calls.
+    pub lifted: Vec<u32>,
     // What each core instance hands out, if it is a group.
     groups: Vec<HashMap<(Kind, &'c str), u32>>,
     core: [Vec<Core<'c>>; Kind::ALL],
     // The interface, of those that are imported.
     instances: Vec<Option<&'c str>>,
     functions: Vec<Option<Item<'c>>>,
-    // Core functions that the component itself calls.
-    lifted: Vec<u32>,
     types: Vec<Option<Item<'c>>>,
 }
 
@@ -402,11 +402,6 @@ impl<'c> Outline<'c> {
             Core::Export(item) => Some(item),
             _ => None,
         }
-    }
-
-    /// Core functions that the component itself calls.
-    pub fn lifted(&self) -> impl Iterator<Item = u32> {
-        self.lifted.iter().copied()
     }
 
     /// Its modules, as far as they are understood.
