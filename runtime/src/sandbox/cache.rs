@@ -22,7 +22,7 @@ use wasmtime::{Engine, component::Component};
 
 /// What a trailer begins with; it changes with what is made of a file before it
 /// is compiled.
-const MAGIC: &[u8; 8] = b"mayfly9\n";
+const MAGIC: &[u8; 8] = b"mayfly10";
 
 /// Magic, key and digest. They come last, since code has to begin on a page.
 const TRAILER_BYTES: usize = MAGIC.len() + 32 + 32;

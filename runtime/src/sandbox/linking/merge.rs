@@ -183,7 +183,7 @@ impl<'o, 'c> Group<'o, 'c> {
 
     /// The component with the one instance.
     fn written(&self) -> Option<Vec<u8>> {
-        let modules = Modules::of(&self.members, &self.numbers)?;
+        let mut modules = Modules::of(&self.members, &self.numbers)?;
         let needed = Needed::of(self, &modules)?;
         let mut written = Written {
             group: self,

@@ -6,7 +6,11 @@ use wasmtime::{
     component::{Component, Linker, Resource, ResourceType},
 };
 
-use super::{OWN_MAX, lean, module::Module, outline::Outline};
+use super::{
+    OWN_MAX, lean,
+    module::Module,
+    outline::{Kind, Outline},
+};
 use crate::{config::Pools, sandbox::engine};
 
 /// What the second function of a shim does.
@@ -485,19 +489,59 @@ fn what_shares_memory_or_table_is_one_instance() {
     assert_eq!(lean(&after), None);
 }
 
+/// How many globals of their own the modules of a component have.
+fn globals(component: &[u8]) -> u32 {
+    let outline = Outline::of(component).expect("it is understood");
+    outline.modules.iter().map(|own| Module::of(own).own[Kind::Global as usize]).sum()
+}
+
+#[test]
+fn a_global_that_is_always_the_same_number_is_that_number() {
+    let count = |places: &[(&str, &str)]| {
+        let (before, after) = rewritten(places);
+        let after = after.expect("there is something to do");
+        assert_eq!(answers(&after), answers(&before));
+        (globals(&before), globals(&after))
+    };
+    // Where memory and table begin; what counts stays.
+    assert_eq!(count(&[]), (3, 1));
+    // What is no number stays, and what is between others.
+    let base = r#"(global (export "memory base") i32 (i32.const 64))"#;
+    let more = format!("(global funcref (ref.func 0)) {base} (global i64 (i64.const 9))");
+    assert_eq!(count(&[(base, &more)]), (5, 2));
+    // As does what somebody else gets, too.
+    let between = BETWEEN.1.replace(
+        r#"(import "host" "said" (func (param i32 i32)))"#,
+        r#"(import "host" "said" (func (param i32 i32)))
+           (import "first" "table base" (global $table i32))
+           (func (export "table base") (result i32) global.get $table)"#,
+    );
+    let between = between.replace(
+        r#"(with "host" (instance $saying))"#,
+        r#"(with "host" (instance $saying)) (with "first" (instance $of-first))"#,
+    );
+    assert_eq!(count(&[(BETWEEN.0, &between)]), (3, 2));
+}
+
 /// A component of libraries, with something in place of something else: how many
 /// instances are left of it, if it is made anew.
 fn instances_after(places: &[(&str, &str)]) -> Option<usize> {
+    let (before, after) = rewritten(places);
+    let after = after?;
+    assert_eq!(answers(&after), answers(&before));
+    Some(instances(&after))
+}
+
+/// The same component, and what is made of it, if it is made anew.
+fn rewritten(places: &[(&str, &str)]) -> (Vec<u8>, Option<Vec<u8>>) {
     let mut text = libraries();
     for (place, new) in places {
         assert_eq!(text.matches(place).count(), 1, "{place}");
         text = text.replace(place, new);
     }
     let before = wat::parse_str(text).expect("a component");
-    let answer = answers(&before);
-    let after = lean(&before)?;
-    assert_eq!(answers(&after), answer);
-    Some(instances(&after))
+    let after = lean(&before);
+    (before, after)
 }
 
 /// Makes the library count when it starts.

@@ -1,6 +1,6 @@
 //! Core modules made one, each with what the others export as its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wasm_encoder::{
     CodeSection, DataCountSection, DataSection, ElementSection, ExportKind, ExportSection,
@@ -8,7 +8,7 @@ use wasm_encoder::{
     NameSection, StartSection, TableSection, TagSection, TypeSection,
     reencode::{Error, Reencode, utils},
 };
-use wasmparser::{KnownCustom, Name, Operator, Parser, Payload};
+use wasmparser::{GlobalSectionReader, KnownCustom, Name, Operator, Parser, Payload};
 
 use super::{
     super::{
@@ -26,8 +26,11 @@ pub struct Modules<'o, 'c> {
     outside: Vec<(Origin<'c>, Kind, (usize, usize))>,
     /// Where the things are that a member imports, by its number and their kind.
     places: Vec<[Vec<Place>; Kind::ALL]>,
-    /// The first index of what is a member's own, by its number and their kind.
+    /// The first index of what is a member's own, by its number and their kind; of globals
+    /// only that of the first member's.
     bases: Vec<[u32; Kind::ALL]>,
+    /// The indices of a member's own globals, by its number; none of what is left out.
+    globals: Vec<Vec<Option<u32>>>,
     /// The first indices of its types and segments.
     offsets: Vec<Offsets>,
 }
@@ -56,6 +59,7 @@ impl<'o, 'c> Modules<'o, 'c> {
             outside: Vec::new(),
             places: Vec::new(),
             bases: Vec::new(),
+            globals: Vec::new(),
             offsets: Vec::new(),
         };
         let mut counts = [0_u32; Kind::ALL];
@@ -126,14 +130,45 @@ impl<'o, 'c> Modules<'o, 'c> {
 
     /// The index that something has in the one module.
     fn index(&self, place: Place, kind: Kind) -> Option<u32> {
-        match place {
-            Place::Outside(index) => Some(index),
-            Place::Own(number, own) => self.bases.get(number)?[kind as usize].checked_add(own),
+        match (place, kind) {
+            (Place::Outside(index), _) => Some(index),
+            (Place::Own(number, own), Kind::Global) => {
+                *self.globals.get(number)?.get(own as usize)?
+            }
+            (Place::Own(number, own), _) => self.bases.get(number)?[kind as usize].checked_add(own),
         }
     }
 
+    /// Numbers the globals, without those that are always the same number and no
+    /// export: each of them would cost every instance a hundred instructions, and
+    /// whoever reads one has the number in its place.
+    fn number_globals(&mut self, exports: &BTreeSet<Export<'c>>) -> Option<()> {
+        let mut exported = HashSet::new();
+        for (instance, kind, name) in exports.iter().filter(|(_, kind, _)| *kind == Kind::Global) {
+            if let Place::Own(number, own) =
+                self.export(*self.numbers.get(instance)?, *kind, name)?
+            {
+                exported.insert((number, own));
+            }
+        }
+        let mut next = self.bases.first()?[Kind::Global as usize];
+        for (number, Member { module, .. }) in self.members.iter().enumerate() {
+            let globals = (0..module.own[Kind::Global as usize]).map(|own| {
+                let is_kept =
+                    !module.constants.contains_key(&own) || exported.contains(&(number, own));
+                is_kept.then(|| {
+                    next += 1;
+                    next - 1
+                })
+            });
+            self.globals.push(globals.collect());
+        }
+        Some(())
+    }
+
     /// The one module, with these of its members' exports.
-    pub fn written(&self, exports: &BTreeSet<Export<'c>>) -> Option<wasm_encoder::Module> {
+    pub fn written(&mut self, exports: &BTreeSet<Export<'c>>) -> Option<wasm_encoder::Module> {
+        self.number_globals(exports)?;
         let mut sections = Sections::default();
         for (number, (_, kind, (importer, import))) in self.outside.iter().enumerate() {
             let import = self.members.get(*importer)?.module.imports.get(*import)?;
@@ -326,6 +361,19 @@ impl Reencode for Renumbered<'_, '_, '_> {
 
     fn tag_index(&mut self, index: u32) -> Written<u32> {
         self.index(Kind::Tag, index)
+    }
+
+    fn parse_global_section(
+        &mut self,
+        globals: &mut GlobalSection,
+        section: GlobalSectionReader<'_>,
+    ) -> Written {
+        for (own, global) in (0..).zip(section) {
+            if self.modules.index(Place::Own(self.number, own), Kind::Global).is_some() {
+                self.parse_global(globals, global?)?;
+            }
+        }
+        Ok(())
     }
 
     // Where a library begins in the memory and the table is such a number. Only with
