@@ -1,8 +1,11 @@
 //! JSON on the way of every request: written member by member into one buffer,
 //! read without copying what has no escapes.
 
+mod schema;
+
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fmt::{self, Display, Write as _},
 };
 
@@ -10,7 +13,9 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Number;
+use serde_json::{Number, Value};
+
+pub use schema::BorrowedJson;
 
 /// A text that is being written. What is in it stays JSON as long as members
 /// are written in objects and values in lists.
@@ -184,6 +189,26 @@ impl<'t> Borrowed<'t> {
         }
     }
 
+    /// Whether no two members of an object in it have the same name.
+    pub fn has_distinct_names(&self) -> bool {
+        match self {
+            Self::Array(values) => values.iter().all(Self::has_distinct_names),
+            Self::Object(members) => {
+                let mut names = members.iter().map(|(name, _)| name);
+                let are_distinct = if members.len() <= FEW_MEMBERS {
+                    (1..)
+                        .zip(names.clone())
+                        .all(|(next, own)| names.clone().skip(next).all(|name| name != own))
+                } else {
+                    let mut known = HashSet::with_capacity(members.len());
+                    names.all(|name| known.insert(name))
+                };
+                are_distinct && members.iter().all(|(_, value)| value.has_distinct_names())
+            }
+            _ => true,
+        }
+    }
+
     /// The text of what prints as one.
     ///
     /// # Errors
@@ -194,6 +219,28 @@ impl<'t> Borrowed<'t> {
             Self::Bool(flag) => Ok(if flag { "true" } else { "false" }.into()),
             Self::Number(number) => Ok(number.to_string().into()),
             other => Err(other),
+        }
+    }
+}
+
+/// So many members are compared with each other sooner than put into a set.
+const FEW_MEMBERS: usize = 8;
+
+/// Of members with the same name, the last one counts.
+impl From<&Borrowed<'_>> for Value {
+    fn from(value: &Borrowed<'_>) -> Self {
+        match value {
+            Borrowed::Null => Self::Null,
+            Borrowed::Bool(flag) => Self::Bool(*flag),
+            Borrowed::Number(number) => Self::Number(number.clone()),
+            Borrowed::String(text) => Self::String(text.clone().into_owned()),
+            Borrowed::Array(values) => values.iter().map(Self::from).collect(),
+            Borrowed::Object(members) => {
+                let member = |(name, value): &(Cow<'_, str>, Borrowed<'_>)| {
+                    (name.clone().into_owned(), Self::from(value))
+                };
+                Self::Object(members.iter().map(member).collect())
+            }
         }
     }
 }
@@ -307,7 +354,7 @@ pub fn ascii(json: String) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -345,6 +392,23 @@ mod tests {
             let Borrowed::String(value) = value else { panic!("{value}") };
             assert!(matches!(name, Cow::Borrowed(_)));
             assert_eq!(matches!(value, Cow::Borrowed(_)), *value == "plain");
+        }
+    }
+
+    #[test]
+    fn names_are_distinct_however_many_there_are() {
+        let is_distinct = |text: &str| {
+            let value: Borrowed<'_> = serde_json::from_str(text).expect("JSON");
+            value.has_distinct_names()
+        };
+        for number in [1, 2, FEW_MEMBERS, FEW_MEMBERS + 1, 40] {
+            let members: Vec<String> = (0..number).map(|at| format!(r#""{at}":[{at}]"#)).collect();
+            let object = format!("{{{}}}", members.join(","));
+            assert!(is_distinct(&object), "{object}");
+            for at in 0..number {
+                let twice = format!(r#"[{{"a":{{"\u003{}":1,{}"#, at % 10, &object[1..]);
+                assert_eq!(is_distinct(&format!("{twice}}}]")), at >= number.max(10), "{twice}");
+            }
         }
     }
 

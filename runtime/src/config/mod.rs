@@ -46,7 +46,7 @@ use std::{
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
-use crate::{policy::Policy, router::RouteKey};
+use crate::{json::BorrowedJson, policy::Policy, router::RouteKey};
 pub use access_log::{AccessLogFormat, AccessLogPiece};
 pub use authorizer::{
     AuthorizerConfig, AuthorizerKind, CognitoAuthorizer, JwtAuthorizer, KeySource,
@@ -337,8 +337,10 @@ pub struct Model {
     pub name: String,
     /// All models' schemas by name: it may refer to any.
     pub schemas: Arc<BTreeMap<String, serde_json::Value>>,
-    /// Compiled.
+    /// Compiled, for bodies that are kept.
     pub validator: Arc<jsonschema::Validator>,
+    /// The same for bodies that are only looked at, see [`Model::surely_takes`].
+    quick: Arc<jsonschema::Validator<BorrowedJson>>,
 }
 
 impl fmt::Debug for Model {

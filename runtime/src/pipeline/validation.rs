@@ -7,7 +7,10 @@ mod messages;
 use std::ops::Deref;
 
 use super::{content, error::GatewayError, method_request::MethodRequest};
-use crate::config::{RequestParameter, ValidationConfig, template::Lookup as _};
+use crate::{
+    config::{RequestParameter, ValidationConfig, template::Lookup as _},
+    gateway::Target,
+};
 
 /// A method request that has all that its route asks for.
 pub struct Validated<'r, 'g>(&'r MethodRequest<'g>);
@@ -60,6 +63,11 @@ fn check_body(request: &MethodRequest<'_>, config: &ValidationConfig) -> Result<
     let Some((_, model)) = models.find(|(own, _)| content::is_of(&request.headers, own)) else {
         return Ok(());
     };
+    // A template will read it, too, and then it is read once.
+    let is_kept = matches!(request.matched.route.target, Target::Mapped(_));
+    if !is_kept && model.surely_takes(&request.body) {
+        return Ok(());
+    }
     let Some(body) = request.body_json() else {
         return Err(GatewayError::InvalidBody(vec!["the body is not JSON".to_owned()]));
     };

@@ -289,7 +289,16 @@ required_parameters = ["method.request.path.id", "method.request.querystring.q",
         Answer::of(request.header("content-type", content_type).body(body.to_owned()))
     };
     let json = "application/json";
-    assert_eq!(send("/pets/7?q=1", "a", json, r#"{"name": "Rex", "age": 3}"#).text(), "valid");
+    // Of a name that is there twice, the last value counts; and long bodies are as short ones.
+    let long = "x".repeat(50_000);
+    for body in [
+        r#"{"name": "Rex", "age": 3}"#,
+        r#" {"n\u0061me": "\"R\u00e9x\"", "more": [{"age": null}]} "#,
+        r#"{"name": "", "age": -1, "name": "Rex", "age": 3}"#,
+        &format!(r#"{{"name": "{long}", "age": 3}}"#),
+    ] {
+        assert_eq!(send("/pets/7?q=1", "a", json, body).text(), "valid", "{body}");
+    }
     for (path, header, missing) in
         [("/pets/7", "", "q, X-A"), ("/pets/7?q=%20", "a", "q"), ("/pets/%20?q=1", "a", "id")]
     {
@@ -302,6 +311,11 @@ required_parameters = ["method.request.path.id", "method.request.querystring.q",
         (r#"{"name": ""}"#, r#"[string "" is too short (length: 0, required minimum: 1)]"#),
         (
             r#"{"name": "Rex", "age": 0}"#,
+            "[numeric instance is not strictly greater than the required minimum 0]",
+        ),
+        (r#"{"name": "Rex", "name": ""}"#, r#"[string "" is too short (length: 0"#),
+        (
+            &format!(r#"{{"name": "{long}", "age": 0}}"#),
             "[numeric instance is not strictly greater than the required minimum 0]",
         ),
         ("[]", r#"(array) does not match any allowed primitive type (allowed: ["object"])]"#),

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::HeaderName;
-use jsonschema::{Draft, Retrieve, Uri};
+use jsonschema::{Draft, Retrieve, Uri, ValidationError, Validator, json::Json};
 use serde_json::Value;
 
 use super::templates::is_content_type;
@@ -15,6 +15,7 @@ use crate::{
         keys::{MODEL, closest},
         read::{Entry, Table},
     },
+    json::Borrowed,
     router::RouteKey,
 };
 
@@ -36,6 +37,54 @@ impl Retrieve for Local {
                 .into()
         })
     }
+}
+
+impl Model {
+    /// The model of this name, whose schema may refer to all the others.
+    ///
+    /// # Errors
+    /// What is wrong with the schema.
+    pub fn compiled(
+        name: &str,
+        schema: &Value,
+        schemas: &Arc<BTreeMap<String, Value>>,
+    ) -> Result<Self, ValidationError<'static>> {
+        let bundle = bundled(name, schemas);
+        Ok(Self {
+            name: name.to_owned(),
+            schemas: Arc::clone(schemas),
+            validator: validator(bundle.as_ref(), schema, schemas)?,
+            quick: validator(bundle.as_ref(), schema, schemas)?,
+        })
+    }
+
+    /// Whether a body is as the model says, found out without a copy of what is in it. Of
+    /// one that is not, or is long, or has names twice, nothing is known by that.
+    pub fn surely_takes(&self, body: &[u8]) -> bool {
+        if body.len() > QUICK_BYTES_MAX {
+            return false;
+        }
+        let text = std::str::from_utf8(body).ok();
+        let value = text.and_then(|text| serde_json::from_str::<Borrowed<'_>>(text).ok());
+        value.is_some_and(|value| value.has_distinct_names() && self.quick.is_valid(&value))
+    }
+}
+
+/// How long a body may be that is only looked at, in bytes: in there members are
+/// looked for one after the other.
+const QUICK_BYTES_MAX: usize = 16 * 1024;
+
+fn validator<F: Json>(
+    bundle: Option<&Value>,
+    schema: &Value,
+    schemas: &Arc<BTreeMap<String, Value>>,
+) -> Result<Arc<Validator<F>>, ValidationError<'static>> {
+    let options = jsonschema::options_for().with_draft(Draft::Draft4);
+    let built = match bundle {
+        Some(bundle) => options.build(bundle),
+        None => options.with_retriever(Local(Arc::clone(schemas))).build(schema),
+    };
+    built.map(Arc::new)
 }
 
 impl Models {
@@ -69,22 +118,9 @@ impl Models {
         let schemas = Arc::new(schemas);
         let compiled = entries.iter().map(|Entry { name, value }| {
             let schema = schemas.get(name.text);
-            let validator = schema.map(|schema| {
-                let built = match bundled(name.text, &schemas) {
-                    Some(bundle) => jsonschema::options().with_draft(Draft::Draft4).build(&bundle),
-                    None => jsonschema::options()
-                        .with_draft(Draft::Draft4)
-                        .with_retriever(Local(Arc::clone(&schemas)))
-                        .build(schema),
-                };
-                built.map_err(|error| error.to_string())
-            });
-            let model = match validator {
-                Some(Ok(validator)) => Some(Model {
-                    name: name.text.to_owned(),
-                    schemas: Arc::clone(&schemas),
-                    validator: Arc::new(validator),
-                }),
+            let built = schema.map(|schema| Model::compiled(name.text, schema, &schemas));
+            let model = match built {
+                Some(Ok(model)) => Some(model),
                 Some(Err(error)) => {
                     value.problem(format!("{} is no JSON schema: {error}", value.path), "");
                     None

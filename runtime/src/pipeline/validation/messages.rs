@@ -340,12 +340,7 @@ mod tests {
 
     fn messages_of(schema: &Value, body: &Value) -> String {
         let schemas = BTreeMap::from([("Pet".to_owned(), schema.clone())]);
-        let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft4).build(schema);
-        let model = Model {
-            name: "Pet".to_owned(),
-            schemas: Arc::new(schemas),
-            validator: Arc::new(validator.expect("a schema")),
-        };
+        let model = Model::compiled("Pet", schema, &Arc::new(schemas)).expect("a schema");
         messages(&model, body).join(", ")
     }
 
