@@ -196,9 +196,8 @@ impl<'t> Borrowed<'t> {
             Self::Object(members) => {
                 let mut names = members.iter().map(|(name, _)| name);
                 let are_distinct = if members.len() <= FEW_MEMBERS {
-                    (1..)
-                        .zip(names.clone())
-                        .all(|(next, own)| names.clone().skip(next).all(|name| name != own))
+                    let is_new = |(at, name)| names.clone().take(at).all(|own| own != name);
+                    names.clone().enumerate().all(is_new)
                 } else {
                     let mut known = HashSet::with_capacity(members.len());
                     names.all(|name| known.insert(name))
