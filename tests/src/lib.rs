@@ -253,12 +253,25 @@ impl Gateway {
     }
 
     /// Waits until `condition` holds.
-    pub fn wait(&self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
+        self.wait_within(PATIENCE, what, condition);
+    }
+
+    /// Waits until all code is compiled that was there when the gateway began: some
+    /// megabytes of it take half a minute where others compute, too.
+    pub fn wait_for_code(&self, number: usize) {
+        let last = format!("compiled {number} of {number}: ");
+        self.wait_within(10 * PATIENCE, &format!("{last:?} in the log"), || {
+            self.log().contains(&last)
+        });
+    }
+
+    fn wait_within(&self, patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !condition() {
             assert!(
-                begun.elapsed() < PATIENCE,
-                "no {what} within {PATIENCE:?}; log:\n{}",
+                begun.elapsed() < patience,
+                "no {what} within {patience:?}; log:\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(10));

@@ -427,6 +427,7 @@ fn a_handler_in_python_is_one_too() {
     let name = "guests::a_handler_in_python_is_one_too";
     let Some(_) = python::run(name, COMPONENTIZE, &input) else { return };
     let gateway = project.serve();
+    gateway.wait_for_code(1);
     for _ in 0..2 {
         let answer = gateway.get("/python");
         let expected = json!({ "by": "cpython", "name": "python", "count": 1, "mode": "m" });

@@ -327,7 +327,7 @@ fn what_a_guest_links_is_made_less_before_it_is_compiled() {
         project = project.with_handler(name, &fixture(name));
     }
     let gateway = project.serve();
-    gateway.wait_for_log(&format!("compiled {0} of {0}", guests.len()));
+    gateway.wait_for_code(guests.len());
     let log = gateway.log();
     assert!(log.contains(" DEBUG "), "{log}");
     assert!(!log.contains("is compiled as it is"), "{log}");
