@@ -140,7 +140,7 @@ impl<'o, 'c> Modules<'o, 'c> {
     }
 
     /// Numbers the globals, without those that are always the same number and no
-    /// export: each of them would cost every instance a hundred instructions, and
+    /// export: each of them would cost every instance forty instructions, and
     /// whoever reads one has the number in its place.
     fn number_globals(&mut self, exports: &BTreeSet<Export<'c>>) -> Option<()> {
         let mut exported = HashSet::new();
