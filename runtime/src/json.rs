@@ -404,9 +404,10 @@ mod tests {
             let members: Vec<String> = (0..number).map(|at| format!(r#""{at}":[{at}]"#)).collect();
             let object = format!("{{{}}}", members.join(","));
             assert!(is_distinct(&object), "{object}");
-            for at in 0..number {
-                let twice = format!(r#"[{{"a":{{"\u003{}":1,{}"#, at % 10, &object[1..]);
-                assert_eq!(is_distinct(&format!("{twice}}}]")), at >= number.max(10), "{twice}");
+            // Whichever is there twice, and however it is written.
+            for at in 0..number.min(10) {
+                let twice = format!(r#"[{{"a":{{"\u003{at}":1,{}}}]"#, &object[1..]);
+                assert!(!is_distinct(&twice), "{twice}");
             }
         }
     }
