@@ -13,7 +13,7 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Number, Value};
+use serde_json::Number;
 
 pub use schema::BorrowedJson;
 
@@ -225,25 +225,6 @@ impl<'t> Borrowed<'t> {
 /// So many members are compared with each other sooner than put into a set.
 const FEW_MEMBERS: usize = 8;
 
-/// Of members with the same name, the last one counts.
-impl From<&Borrowed<'_>> for Value {
-    fn from(value: &Borrowed<'_>) -> Self {
-        match value {
-            Borrowed::Null => Self::Null,
-            Borrowed::Bool(flag) => Self::Bool(*flag),
-            Borrowed::Number(number) => Self::Number(number.clone()),
-            Borrowed::String(text) => Self::String(text.clone().into_owned()),
-            Borrowed::Array(values) => values.iter().map(Self::from).collect(),
-            Borrowed::Object(members) => {
-                let member = |(name, value): &(Cow<'_, str>, Borrowed<'_>)| {
-                    (name.clone().into_owned(), Self::from(value))
-                };
-                Self::Object(members.iter().map(member).collect())
-            }
-        }
-    }
-}
-
 impl Display for Borrowed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
@@ -353,7 +334,7 @@ pub fn ascii(json: String) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

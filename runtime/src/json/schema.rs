@@ -81,7 +81,8 @@ impl<'t> Node<'t, BorrowedJson> for &'t Borrowed<'t> {
     }
 
     fn to_value(&self) -> Cow<'t, Value> {
-        Cow::Owned((*self).into())
+        // Only names that are no texts could fail.
+        Cow::Owned(serde_json::to_value(self).unwrap_or_default())
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
@@ -191,7 +192,7 @@ mod tests {
             let options = jsonschema::options_for::<BorrowedJson>();
             let borrowed = options.with_draft(Draft::Draft4).build(schema).expect("a schema");
             prop_assert_eq!(borrowed.is_valid(&own), of_values.is_valid(&body), "{} {}", schema, text);
-            prop_assert_eq!(Value::from(&own), body);
+            prop_assert_eq!((&own).to_value().into_owned(), body);
         }
     }
 }

@@ -29,8 +29,7 @@ pub fn is_of(headers: &HeaderMap, essence: &str) -> bool {
 fn with_essence<T>(headers: &HeaderMap, of: impl FnOnce(&str) -> T) -> T {
     let content_type = header_text(headers, header::CONTENT_TYPE);
     let content_type = content_type.as_deref().unwrap_or("application/json");
-    let end = content_type.bytes().position(|byte| byte == b';');
-    of(end.and_then(|end| content_type.get(..end)).unwrap_or(content_type).trim_ascii())
+    of(content_type.split(';').next().unwrap_or_default().trim())
 }
 
 /// Whether a function sees the body as text. A REST API takes every body for

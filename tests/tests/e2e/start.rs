@@ -100,6 +100,7 @@ fn who_waits_too_long_is_told_so_and_it_is_compiled_all_the_same() {
         let expected = (504, json!({ "message": "Endpoint request timed out" }));
         assert_eq!((answer.status, answer.json()), expected, "{kind} {}", gateway.log());
         gateway.wait_for_code(1);
+        gateway.wait_for_log("compiled 1 of 1: slow in ");
         gateway.wait("answer", || gateway.get("/soon").text() == "slow");
     }
 }
