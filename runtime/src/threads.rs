@@ -4,9 +4,15 @@
 //! what comes nobody else has to be woken, and what a request needs is in that
 //! processor's caches since the one before. What takes long goes on elsewhere,
 //! on the workers of the runtime that all share, so that it holds nobody up.
+//!
+//! A request to a function runs more code than those caches hold. So requests
+//! that are there together do its parts in step: all that comes before the
+//! sandbox, then the sandboxes, then the answers. What one has fetched serves
+//! the next one too, and a client that waits is woken once for all of them. It
+//! is known as cohort scheduling: Larus and Parkes, USENIX 2002.
 
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     future::poll_fn,
     io,
     pin::Pin,
@@ -16,6 +22,7 @@ use std::{
     },
     task::Poll,
     thread,
+    time::Duration,
 };
 
 use tokio::{
@@ -29,9 +36,14 @@ use tokio_util::task::AbortOnDropHandle;
 /// runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
+/// Work of more than this is long: the others of a cohort don't wait for it.
+pub const SHORT_MAX: Duration = Duration::from_micros(500);
+
 thread_local! {
     /// The runtime that all share, where a thread has another of its own.
     static SHARED: OnceCell<Handle> = const { OnceCell::new() };
+    /// How many wait on this thread to begin what takes long.
+    static LONG_AHEAD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Threads of which each serves its own connections; they end with this.
@@ -147,6 +159,57 @@ pub fn serves_connections() -> bool {
     SHARED.with(|shared| shared.get().is_some())
 }
 
+/// Does work in step with the others that are ready on this thread: it begins
+/// when they have come to their own, and who has done it goes on when they have.
+/// Nobody waits for what `takes_long`, which waits for the rest and then goes on
+/// at once.
+pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
+    if !serves_connections() {
+        return work.await;
+    }
+    if takes_long {
+        let _counted = LongAhead::count();
+        let_others_go_ahead().await;
+    } else if LONG_AHEAD.get() == 0 {
+        let_others_go_ahead().await;
+    }
+    let output = work.await;
+    if !takes_long && LONG_AHEAD.get() == 0 {
+        let_others_go_ahead().await;
+    }
+    output
+}
+
+/// Goes to the end of this thread's queue, which is in order. tokio's own
+/// `yield_now` would ask the system for what else has come, which costs more.
+async fn let_others_go_ahead() {
+    let mut went = false;
+    poll_fn(|cx| match std::mem::replace(&mut went, true) {
+        true => Poll::Ready(()),
+        false => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// One more of those in [`LONG_AHEAD`], for as long as it waits.
+struct LongAhead;
+
+impl LongAhead {
+    fn count() -> Self {
+        LONG_AHEAD.set(LONG_AHEAD.get() + 1);
+        Self
+    }
+}
+
+impl Drop for LongAhead {
+    fn drop(&mut self) {
+        LONG_AHEAD.set(LONG_AHEAD.get() - 1);
+    }
+}
+
 /// Runs a future on this thread; from the turn on after which it `is_long`, on
 /// the runtime that all share, where that is another. Dropping this ends it.
 ///
@@ -172,9 +235,12 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::{
+        sync::atomic::AtomicBool,
+        task::{Context, Waker},
+    };
 
-    use tokio::task::yield_now;
+    use tokio::{sync::mpsc, task::yield_now};
 
     use super::*;
 
@@ -219,16 +285,76 @@ mod tests {
         let work = Box::pin(async move {
             let _alive = alive;
             loop {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
         let ran = async move {
             let ran = run(work, || true);
-            let limit = std::time::Duration::from_millis(50);
+            let limit = Duration::from_millis(50);
             tokio::time::timeout(limit, ran).await.is_err()
         };
         assert!(on_a_thread(&threads, ran).await);
         ended.await.expect_err("it was dropped");
+    }
+
+    /// What happens, in order, when tasks are ready together, each with its name
+    /// and whether its work takes long.
+    async fn happens(tasks: &'static [(&'static str, bool)]) -> String {
+        let (happens, mut happened) = mpsc::unbounded_channel();
+        let tasks = tasks.iter().map(|&(name, takes_long)| {
+            let happens = happens.clone();
+            tokio::spawn(async move {
+                let tell = |what| drop(happens.send(format!("{what} {name}")));
+                tell("came");
+                in_step(takes_long, async { tell("did") }).await;
+                tell("went");
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.expect("it is not ended");
+        }
+        drop(happens);
+        let mut all = Vec::new();
+        while let Some(what) = happened.recv().await {
+            all.push(what);
+        }
+        all.join(", ")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_there_together_goes_in_step() {
+        let threads = Threads::start().expect("threads");
+        let happened = on_a_thread(&threads, happens(&[("a", false), ("b", false)])).await;
+        assert_eq!(happened, "came a, came b, did a, did b, went a, went b");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_waits_for_what_takes_long() {
+        let threads = Threads::start().expect("threads");
+        let tasks = &[("a", false), ("long", true), ("b", false)];
+        let happened = on_a_thread(&threads, happens(tasks)).await;
+        let short = "came a, came long, came b, did b, went b, did a, went a";
+        assert_eq!(happened, format!("{short}, did long, went long"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_left_the_queue_is_not_ahead_any_more() {
+        let threads = Threads::start().expect("threads");
+        let happened = on_a_thread(&threads, async {
+            let mut long = Box::pin(in_step(true, async {}));
+            assert!(long.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!(LONG_AHEAD.get(), 1);
+            drop(long);
+            happens(&[("a", false), ("b", false)]).await
+        })
+        .await;
+        assert_eq!(happened, "came a, came b, did a, did b, went a, went b");
+    }
+
+    #[tokio::test]
+    async fn elsewhere_nobody_waits_for_others() {
+        let happened = happens(&[("a", false), ("b", false)]).await;
+        assert_eq!(happened, "came a, did a, went a, came b, did b, went b");
     }
 
     #[cfg(target_os = "linux")]

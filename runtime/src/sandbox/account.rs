@@ -5,10 +5,12 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use crate::threads;
 
 /// Where [`Account::reserved`] has nothing of its own.
 const UNSET: i64 = -1;
@@ -21,6 +23,7 @@ pub struct Accounts(Mutex<BTreeMap<String, Arc<Account>>>);
 pub struct Account {
     running: AtomicU32,
     reserved: AtomicI64,
+    takes_long: AtomicBool,
     usage: Counters,
 }
 
@@ -64,6 +67,7 @@ impl Accounts {
                 let account = Arc::new(Account {
                     running: AtomicU32::new(0),
                     reserved: AtomicI64::new(UNSET),
+                    takes_long: AtomicBool::new(false),
                     usage: Counters::default(),
                 });
                 accounts.insert(function.to_owned(), Arc::clone(&account));
@@ -117,8 +121,17 @@ impl Account {
         self.reserved.store(limit.map_or(UNSET, i64::from), Ordering::Relaxed);
     }
 
+    /// Whether others should not wait for its invocations: the last one was long.
+    pub fn takes_long(&self) -> bool {
+        self.takes_long.load(Ordering::Relaxed)
+    }
+
     /// Counts an invocation that is over.
     pub fn count(&self, failed: bool, billed: Duration, memory_mb: u32, cpu: Duration) {
+        let takes_long = cpu > threads::SHORT_MAX;
+        if takes_long != self.takes_long() {
+            self.takes_long.store(takes_long, Ordering::Relaxed);
+        }
         let billed_ms = u64::try_from(billed.as_millis()).unwrap_or(u64::MAX);
         self.usage.add(&Usage {
             invocations: 1,
@@ -188,6 +201,17 @@ mod tests {
         assert!(account.begin(None).is_ok());
         assert_eq!(accounts.take_usage()[0].1.throttles, 3);
         assert_eq!(accounts.take_usage(), []);
+    }
+
+    #[test]
+    fn what_took_long_is_expected_to_again() {
+        let account = Accounts::default().get("pets");
+        let ms = Duration::from_millis;
+        assert!(!account.takes_long());
+        for (cpu, takes_long) in [(ms(1), true), (ms(20), true), (threads::SHORT_MAX, false)] {
+            account.count(false, ms(30), 128, cpu);
+            assert_eq!(account.takes_long(), takes_long, "{cpu:?}");
+        }
     }
 
     #[test]

@@ -113,6 +113,19 @@ impl Function {
         B::Error: std::error::Error,
     {
         let compiled = self.code.compiled().await?;
+        let takes_long = self.account.takes_long();
+        threads::in_step(takes_long, self.handle_now(compiled, invocation)).await
+    }
+
+    async fn handle_now<B>(
+        &self,
+        compiled: &Arc<Compiled>,
+        invocation: HttpInvocation<B>,
+    ) -> Result<Response<GuestBody>, InvokeError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error,
+    {
         let running = self.begin()?;
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();

@@ -244,6 +244,15 @@ impl Function {
             // Apart, so that other invocations don't have room for it.
             return Box::pin(self.handle_event(invocation)).await;
         }
+        let takes_long = self.account.takes_long();
+        threads::in_step(takes_long, self.invoke_now(compiled, invocation)).await
+    }
+
+    async fn invoke_now(
+        self: &Arc<Self>,
+        compiled: &Arc<Compiled>,
+        invocation: Invocation,
+    ) -> Result<String, InvokeError> {
         let running = self.begin()?;
         // The pool is never closed.
         let slot = Arc::clone(&self.pool).acquire_many_owned(compiled.places).await.ok();
