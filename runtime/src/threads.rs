@@ -36,14 +36,19 @@ use tokio_util::task::AbortOnDropHandle;
 /// runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
-/// Work of more than this is long: the others of a cohort don't wait for it.
+/// Work of more than this is long: others had better not wait for it.
 pub const SHORT_MAX: Duration = Duration::from_micros(500);
+
+/// After how many of what is short nothing long is expected to be among the rest:
+/// more than are ready on a thread at once, as a rule.
+const SHORT_IN_A_ROW_MIN: u32 = 32;
 
 thread_local! {
     /// The runtime that all share, where a thread has another of its own.
     static SHARED: OnceCell<Handle> = const { OnceCell::new() };
-    /// How many wait on this thread to begin what takes long.
-    static LONG_AHEAD: Cell<usize> = const { Cell::new(0) };
+    /// How much short work there was on this thread since some that takes long, up
+    /// to as much as is asked for.
+    static SHORT_IN_A_ROW: Cell<u32> = const { Cell::new(SHORT_IN_A_ROW_MIN) };
 }
 
 /// Threads of which each serves its own connections; they end with this.
@@ -161,23 +166,26 @@ pub fn serves_connections() -> bool {
 
 /// Does work in step with the others that are ready on this thread: it begins
 /// when they have come to their own, and who has done it goes on when they have.
-/// Nobody waits for what `takes_long`, which waits for the rest and then goes on
-/// at once.
+/// Where some of it `takes_long`, each goes on at once, in the order in which it
+/// came: in step, it would wait for that at every pause.
 pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
-    if !serves_connections() {
+    if !serves_connections() || !are_all_short(takes_long) {
         return work.await;
     }
-    if takes_long {
-        let _counted = LongAhead::count();
-        let_others_go_ahead().await;
-    } else if LONG_AHEAD.get() == 0 {
-        let_others_go_ahead().await;
-    }
+    let_others_go_ahead().await;
     let output = work.await;
-    if !takes_long && LONG_AHEAD.get() == 0 {
-        let_others_go_ahead().await;
-    }
+    let_others_go_ahead().await;
     output
+}
+
+/// Whether this work and what came before it on this thread is short.
+fn are_all_short(takes_long: bool) -> bool {
+    let before = if takes_long { 0 } else { SHORT_IN_A_ROW.get() };
+    let enough = before >= SHORT_IN_A_ROW_MIN;
+    if takes_long || !enough {
+        SHORT_IN_A_ROW.set(before + u32::from(!takes_long));
+    }
+    enough
 }
 
 /// Goes to the end of this thread's queue, which is in order. tokio's own
@@ -192,22 +200,6 @@ async fn let_others_go_ahead() {
         }
     })
     .await;
-}
-
-/// One more of those in [`LONG_AHEAD`], for as long as it waits.
-struct LongAhead;
-
-impl LongAhead {
-    fn count() -> Self {
-        LONG_AHEAD.set(LONG_AHEAD.get() + 1);
-        Self
-    }
-}
-
-impl Drop for LongAhead {
-    fn drop(&mut self) {
-        LONG_AHEAD.set(LONG_AHEAD.get() - 1);
-    }
 }
 
 /// Runs a future on this thread; from the turn on after which it `is_long`, on
@@ -235,10 +227,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::AtomicBool,
-        task::{Context, Waker},
-    };
+    use std::sync::atomic::AtomicBool;
 
     use tokio::{sync::mpsc, task::yield_now};
 
@@ -329,26 +318,25 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn nobody_waits_for_what_takes_long() {
+    async fn beside_what_takes_long_all_go_on_at_once() {
         let threads = Threads::start().expect("threads");
-        let tasks = &[("a", false), ("long", true), ("b", false)];
-        let happened = on_a_thread(&threads, happens(tasks)).await;
-        let short = "came a, came long, came b, did b, went b, did a, went a";
-        assert_eq!(happened, format!("{short}, did long, went long"));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn who_left_the_queue_is_not_ahead_any_more() {
-        let threads = Threads::start().expect("threads");
-        let happened = on_a_thread(&threads, async {
-            let mut long = Box::pin(in_step(true, async {}));
-            assert!(long.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            assert_eq!(LONG_AHEAD.get(), 1);
-            drop(long);
-            happens(&[("a", false), ("b", false)]).await
+        let tasks = &[("long", true), ("a", false), ("b", false)];
+        let one_by_one = |names: [&str; 2]| {
+            names.map(|name| format!("came {name}, did {name}, went {name}")).join(", ")
+        };
+        let expected = format!("came long, did long, went long, {}", one_by_one(["a", "b"]));
+        let (happened, and_then) = on_a_thread(&threads, async {
+            let happened = happens(tasks).await;
+            let short = || happens(&[("a", false), ("b", false)]);
+            for _ in 2..SHORT_IN_A_ROW_MIN / 2 {
+                short().await;
+            }
+            (happened, [short().await, short().await])
         })
         .await;
-        assert_eq!(happened, "came a, came b, did a, did b, went a, went b");
+        assert_eq!(happened, expected);
+        let in_step = "came a, came b, did a, did b, went a, went b";
+        assert_eq!(and_then, [one_by_one(["a", "b"]), in_step.to_owned()]);
     }
 
     #[tokio::test]

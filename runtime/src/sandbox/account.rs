@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,7 @@ pub struct Accounts(Mutex<BTreeMap<String, Arc<Account>>>);
 pub struct Account {
     running: AtomicU32,
     reserved: AtomicI64,
-    takes_long: AtomicBool,
+    long_in_a_row: AtomicU32,
     usage: Counters,
 }
 
@@ -67,7 +67,7 @@ impl Accounts {
                 let account = Arc::new(Account {
                     running: AtomicU32::new(0),
                     reserved: AtomicI64::new(UNSET),
-                    takes_long: AtomicBool::new(false),
+                    long_in_a_row: AtomicU32::new(0),
                     usage: Counters::default(),
                 });
                 accounts.insert(function.to_owned(), Arc::clone(&account));
@@ -121,16 +121,18 @@ impl Account {
         self.reserved.store(limit.map_or(UNSET, i64::from), Ordering::Relaxed);
     }
 
-    /// Whether others should not wait for its invocations: the last one was long.
+    /// Whether its invocations are long ones: the last two were. One may have been
+    /// kept waiting for a processor.
     pub fn takes_long(&self) -> bool {
-        self.takes_long.load(Ordering::Relaxed)
+        self.long_in_a_row.load(Ordering::Relaxed) >= 2
     }
 
     /// Counts an invocation that is over.
     pub fn count(&self, failed: bool, billed: Duration, memory_mb: u32, cpu: Duration) {
-        let takes_long = cpu > threads::SHORT_MAX;
-        if takes_long != self.takes_long() {
-            self.takes_long.store(takes_long, Ordering::Relaxed);
+        let before = self.long_in_a_row.load(Ordering::Relaxed);
+        let now = if cpu > threads::SHORT_MAX { before.saturating_add(1).min(2) } else { 0 };
+        if now != before {
+            self.long_in_a_row.store(now, Ordering::Relaxed);
         }
         let billed_ms = u64::try_from(billed.as_millis()).unwrap_or(u64::MAX);
         self.usage.add(&Usage {
@@ -208,7 +210,10 @@ mod tests {
         let account = Accounts::default().get("pets");
         let ms = Duration::from_millis;
         assert!(!account.takes_long());
-        for (cpu, takes_long) in [(ms(1), true), (ms(20), true), (threads::SHORT_MAX, false)] {
+        let short = threads::SHORT_MAX;
+        let invocations =
+            [(ms(1), false), (ms(20), true), (ms(1), true), (short, false), (ms(1), false)];
+        for (cpu, takes_long) in invocations {
             account.count(false, ms(30), 128, cpu);
             assert_eq!(account.takes_long(), takes_long, "{cpu:?}");
         }
