@@ -5,11 +5,11 @@
 //! processor's caches since the one before. What takes long goes on elsewhere,
 //! on the workers of the runtime that all share, so that it holds nobody up.
 //!
-//! A request to a function runs more code than those caches hold. So requests
-//! that are there together do its parts in step: all that comes before the
-//! sandbox, then the sandboxes, then the answers. What one has fetched serves
-//! the next one too, and a client that waits is woken once for all of them. It
-//! is known as cohort scheduling: Larus and Parkes, USENIX 2002.
+//! A request to a function runs much code, and most of it once. So requests that
+//! are there together do its parts in step: all that comes before the sandbox,
+//! then the sandboxes, then the answers. What one has brought into the caches
+//! serves the next one too, and a client that waits is woken once for all of
+//! them. It is known as cohort scheduling: Larus and Parkes, USENIX 2002.
 
 use std::{
     cell::{Cell, OnceCell},
@@ -46,8 +46,7 @@ const SHORT_IN_A_ROW_MIN: u32 = 32;
 thread_local! {
     /// The runtime that all share, where a thread has another of its own.
     static SHARED: OnceCell<Handle> = const { OnceCell::new() };
-    /// How much short work there was on this thread since some that takes long, up
-    /// to as much as is asked for.
+    /// How much short work there was on this thread since some that takes long.
     static SHORT_IN_A_ROW: Cell<u32> = const { Cell::new(SHORT_IN_A_ROW_MIN) };
 }
 
@@ -180,12 +179,13 @@ pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
 
 /// Whether this work and what came before it on this thread is short.
 fn are_all_short(takes_long: bool) -> bool {
-    let before = if takes_long { 0 } else { SHORT_IN_A_ROW.get() };
-    let enough = before >= SHORT_IN_A_ROW_MIN;
-    if takes_long || !enough {
-        SHORT_IN_A_ROW.set(before + u32::from(!takes_long));
+    if takes_long {
+        SHORT_IN_A_ROW.set(0);
+        return false;
     }
-    enough
+    let before = SHORT_IN_A_ROW.get();
+    SHORT_IN_A_ROW.set(before.saturating_add(1));
+    before >= SHORT_IN_A_ROW_MIN
 }
 
 /// Goes to the end of this thread's queue, which is in order. tokio's own

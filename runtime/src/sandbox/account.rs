@@ -15,6 +15,10 @@ use crate::threads;
 /// Where [`Account::reserved`] has nothing of its own.
 const UNSET: i64 = -1;
 
+/// After how many long invocations in a row the next one is expected to be long:
+/// a single one may have been kept waiting for a processor.
+const LONG_IN_A_ROW_MIN: u32 = 2;
+
 /// Accounts by the function's name. There are as many as there were handlers.
 #[derive(Default)]
 pub struct Accounts(Mutex<BTreeMap<String, Arc<Account>>>);
@@ -121,16 +125,17 @@ impl Account {
         self.reserved.store(limit.map_or(UNSET, i64::from), Ordering::Relaxed);
     }
 
-    /// Whether its invocations are long ones: the last two were. One may have been
-    /// kept waiting for a processor.
+    /// Whether its next invocation is expected to be long, as its last ones were.
     pub fn takes_long(&self) -> bool {
-        self.long_in_a_row.load(Ordering::Relaxed) >= 2
+        self.long_in_a_row.load(Ordering::Relaxed) >= LONG_IN_A_ROW_MIN
     }
 
     /// Counts an invocation that is over.
     pub fn count(&self, failed: bool, billed: Duration, memory_mb: u32, cpu: Duration) {
         let before = self.long_in_a_row.load(Ordering::Relaxed);
-        let now = if cpu > threads::SHORT_MAX { before.saturating_add(1).min(2) } else { 0 };
+        let is_long = cpu > threads::SHORT_MAX;
+        let now = if is_long { (before + 1).min(LONG_IN_A_ROW_MIN) } else { 0 };
+        // All threads share it.
         if now != before {
             self.long_in_a_row.store(now, Ordering::Relaxed);
         }
