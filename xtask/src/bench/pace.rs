@@ -9,7 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use polling::{Event, Events, PollMode, Poller};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use crate::Result;
 use crate::bench::client::ANSWER;
@@ -53,10 +54,10 @@ pub fn latencies(to: SocketAddr, request: &Request, rate: f64, load: Load) -> Re
 /// they came to it.
 struct Connections {
     to: SocketAddr,
-    poller: Poller,
-    events: Events,
     all: Vec<Connection>,
     idle: VecDeque<usize>,
+    /// Where what comes is read to.
+    read: Vec<u8>,
 }
 
 struct Connection {
@@ -69,13 +70,9 @@ struct Connection {
 
 impl Connections {
     fn open(to: SocketAddr, number: u32) -> Result<Self> {
-        let (poller, events) = (Poller::new()?, Events::new());
-        let mut own = Self { to, poller, events, all: Vec::new(), idle: VecDeque::new() };
-        for key in 0..number as usize {
-            own.all.push(Connection::open(to, &own.poller, key)?);
-            own.idle.push_back(key);
-        }
-        Ok(own)
+        let all = (0..number).map(|_| Connection::open(to)).collect::<Result<Vec<_>>>()?;
+        let idle = (0..all.len()).collect();
+        Ok(Self { to, all, idle, read: vec![0; READ_BYTES] })
     }
 
     fn has_idle(&self) -> bool {
@@ -94,59 +91,60 @@ impl Connections {
     /// Waits for answers, at most until `next`; whose those are that came.
     fn wait(&mut self, next: Option<Instant>) -> Result<Vec<u64>> {
         let left = next.map_or(ANSWER, |next| next.saturating_duration_since(Instant::now()));
-        self.events.clear();
-        self.poller.wait(&mut self.events, Some(left))?;
-        if self.events.is_empty() && next.is_none() {
+        let ready = self.ready(left)?;
+        if ready.is_empty() && next.is_none() {
             return Err(format!("http://{} does not answer within {ANSWER:?}", self.to).into());
         }
         let mut answered = Vec::new();
-        for event in self.events.iter() {
-            let connection = &mut self.all[event.key];
-            let Some(kept) = connection.read()? else { continue };
+        for key in ready {
+            let connection = &mut self.all[key];
+            let Some(kept) = connection.read(&mut self.read)? else { continue };
             answered.extend(connection.index.take());
             connection.answer.clear();
             if !kept {
-                self.poller.delete(&connection.stream)?;
-                *connection = Connection::open(self.to, &self.poller, event.key)?;
+                *connection = Connection::open(self.to)?;
             }
-            self.idle.push_back(event.key);
+            self.idle.push_back(key);
         }
         Ok(answered)
     }
-}
 
-impl Drop for Connections {
-    fn drop(&mut self) {
-        for connection in &self.all {
-            // One that could not be opened anew is deleted already.
-            let _ = self.poller.delete(&connection.stream);
-        }
+    /// Those of which more of an answer has come, within the time that is `left`.
+    /// One call of the system: a load that takes less of the processor leaves more
+    /// of it to who is measured.
+    fn ready(&self, left: Duration) -> Result<Vec<usize>> {
+        let left = Timespec::try_from(left)?;
+        let waiting = (0..).zip(&self.all).filter(|(_, own)| own.index.is_some());
+        let (keys, mut events): (Vec<usize>, Vec<_>) =
+            waiting.map(|(key, own)| (key, PollFd::new(&own.stream, PollFlags::IN))).unzip();
+        retry_on_intr(|| poll(&mut events, Some(&left)))?;
+        let is_ready = |event: &PollFd<'_>| !event.revents().is_empty();
+        Ok(keys
+            .into_iter()
+            .zip(&events)
+            .filter(|(_, own)| is_ready(own))
+            .map(|(key, _)| key)
+            .collect())
     }
 }
 
 impl Connection {
-    #[allow(unsafe_code, reason = "the poller has to be told before a socket is closed")]
-    fn open(to: SocketAddr, poller: &Poller, key: usize) -> Result<Self> {
+    fn open(to: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        // SAFETY: each is deleted from the poller before it is closed.
-        unsafe { poller.add_with_mode(&stream, Event::readable(key), PollMode::Level)? };
         Ok(Self { stream, answer: Vec::new(), index: None })
     }
 
     /// Reads what is there. Once that is the whole answer: whether the connection
     /// is kept.
-    fn read(&mut self) -> Result<Option<bool>> {
-        let begin = self.answer.len();
-        self.answer.resize(begin + READ_BYTES, 0);
-        let read = match self.stream.read(&mut self.answer[begin..]) {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<bool>> {
+        match self.stream.read(buffer) {
             Ok(0) => return Err("a connection was closed before its answer".into()),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Ok(read) => self.answer.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
-        };
-        self.answer.truncate(begin + read);
+        }
         ended(&self.answer)
     }
 }
