@@ -44,6 +44,7 @@ pub mod services;
 pub mod table;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
+mod vector;
 mod write;
 
 #[cfg(any(test, all(target_family = "wasm", feature = "arena")))]

@@ -260,8 +260,8 @@ impl Response {
             json.member("headers").object(|json| {
                 for (name, values) in groups.iter().filter(|(_, values)| is_single(values)) {
                     match values[..] {
-                        [value] => json.member(name).text(value),
-                        _ => json.member(name).text(&values.join(",")),
+                        [value] => json.entry(name).text(value),
+                        _ => json.entry(name).text(&values.join(",")),
                     }
                 }
             });
@@ -271,7 +271,7 @@ impl Response {
         if has_cookies || groups.iter().any(|(_, values)| is_multiple(values)) {
             json.member("multiValueHeaders").object(|json| {
                 for (name, values) in groups.iter().filter(|(_, values)| is_multiple(values)) {
-                    json.member(name).texts(values.iter().copied());
+                    json.entry(name).texts(values.iter().copied());
                 }
                 if has_cookies {
                     json.member("set-cookie").texts(cookies());

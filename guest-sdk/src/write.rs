@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// How many bytes are looked at at once for what has to be escaped.
-const BLOCK_BYTES: usize = 16;
+use crate::vector;
 
 /// A text that is being written. It is JSON as long as members are written in
 /// objects and values in arrays.
@@ -37,8 +36,18 @@ impl Writer {
         self.0.push(']');
     }
 
-    /// Begins a member; its value follows.
-    pub fn member(&mut self, name: &str) -> &mut Self {
+    /// Begins a member whose name needs no escapes; its value follows.
+    pub fn member(&mut self, name: &'static str) -> &mut Self {
+        debug_assert!(!name.bytes().any(is_escaped), "{name:?}");
+        self.separate();
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+        self
+    }
+
+    /// The same for any name.
+    pub fn entry(&mut self, name: &str) -> &mut Self {
         self.separate();
         self.text(name);
         self.0.push(':');
@@ -73,15 +82,14 @@ impl Writer {
     /// A string.
     pub fn text(&mut self, text: &str) {
         self.0.push('"');
-        let mut rest = text;
-        loop {
-            let (plain, escaped) = rest.split_at(plain_bytes(rest.as_bytes()));
-            self.0.push_str(plain);
-            // What is escaped has one byte.
-            let Some((&byte, _)) = escaped.as_bytes().split_first() else { break };
+        let mut written = 0;
+        each_escaped(text.as_bytes(), |at, byte| {
+            self.0.push_str(text.get(written..at).unwrap_or_default());
             self.escape(byte);
-            rest = escaped.get(1..).unwrap_or_default();
-        }
+            // What is escaped has one byte.
+            written = at + 1;
+        });
+        self.0.push_str(text.get(written..).unwrap_or_default());
         self.0.push('"');
     }
 
@@ -101,18 +109,23 @@ impl Writer {
     }
 }
 
-/// How many bytes stand for themselves in a string, up to the first that does not.
+/// Calls with each byte that has to be escaped and where it stands, in order.
 #[cfg_attr(target_family = "wasm", target_feature(enable = "simd128"))]
-fn plain_bytes(bytes: &[u8]) -> usize {
-    let mut plain = 0;
-    for block in bytes.as_chunks::<BLOCK_BYTES>().0 {
-        if block.iter().fold(false, |any, &byte| any | is_escaped(byte)) {
-            break;
+fn each_escaped(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
+    let (vectors, rest) = bytes.as_chunks();
+    for (begin, vector) in (0..).step_by(vector::BYTES).zip(vectors) {
+        let mut found = vector::escaped(vector);
+        while found != 0 {
+            let at = found.trailing_zeros() as usize;
+            each(begin + at, vector[at]);
+            found &= found - 1;
         }
-        plain += BLOCK_BYTES;
     }
-    let rest = bytes.get(plain..).unwrap_or_default();
-    plain + rest.iter().take_while(|byte| !is_escaped(**byte)).count()
+    let begin = bytes.len() - rest.len();
+    (begin..)
+        .zip(rest)
+        .filter(|(_, byte)| is_escaped(**byte))
+        .for_each(|(at, byte)| each(at, *byte));
 }
 
 fn is_escaped(byte: u8) -> bool {
@@ -130,7 +143,7 @@ mod tests {
     fn members_and_texts_are_apart() {
         let mut json = Writer::with_capacity(0);
         json.object(|json| {
-            json.member("a\"b").texts(["{", "["]);
+            json.entry("a\"b").texts(["{", "["]);
             json.member("none").texts([]);
             json.member("number").number(65535);
             json.member("object").object(|json| json.member("flag").flag(true));

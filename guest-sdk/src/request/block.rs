@@ -1,10 +1,9 @@
-//! JSON looked at many bytes at once, with a WebAssembly guest's vectors.
+//! JSON looked at many bytes at once.
 
-/// How many bytes a vector has.
-pub const VECTOR_BYTES: usize = 16;
+use crate::vector;
 
 /// How many bytes a block has: those of four vectors.
-pub const BYTES: usize = 4 * VECTOR_BYTES;
+pub const BYTES: usize = 4 * vector::BYTES;
 
 /// Which of a block's bytes are what: a bit for each, from the lowest on.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,11 +25,12 @@ impl Block {
     #[target_feature(enable = "simd128")]
     pub fn of(bytes: &[u8; BYTES]) -> Self {
         use core::arch::wasm32::{u8x16_splat, v128_or};
+        use vector::equal;
         let mut block = Self::default();
         for bytes in bytes.as_chunks().0.iter().rev() {
-            let bytes = vector(bytes);
+            let bytes = vector::of(bytes);
             let brackets = v128_or(bytes, u8x16_splat(BRACE));
-            let before = |bits: u64, vector| bits << VECTOR_BYTES | u64::from(vector);
+            let before = |bits: u64, vector| bits << vector::BYTES | u64::from(vector);
             block.quotes = before(block.quotes, equal(bytes, b'"'));
             block.backslashes = before(block.backslashes, equal(bytes, b'\\'));
             block.opening = before(block.opening, equal(brackets, b'{'));
@@ -41,6 +41,7 @@ impl Block {
 
     #[cfg(not(target_family = "wasm"))]
     pub fn of(bytes: &[u8; BYTES]) -> Self {
+        use vector::bits;
         Self {
             quotes: bits(bytes, |byte| byte == b'"'),
             backslashes: bits(bytes, |byte| byte == b'\\'),
@@ -90,42 +91,6 @@ impl Between {
     }
 }
 
-/// Which of the bytes end a string or escape what follows.
-#[cfg(target_family = "wasm")]
-#[inline]
-#[target_feature(enable = "simd128")]
-pub fn quotes_and_backslashes(bytes: &[u8; VECTOR_BYTES]) -> u16 {
-    let bytes = vector(bytes);
-    equal(bytes, b'"') | equal(bytes, b'\\')
-}
-
-#[cfg(not(target_family = "wasm"))]
-pub fn quotes_and_backslashes(bytes: &[u8; VECTOR_BYTES]) -> u16 {
-    bits(bytes, |byte| matches!(byte, b'"' | b'\\')) as u16
-}
-
-#[cfg(target_family = "wasm")]
-#[inline]
-#[target_feature(enable = "simd128")]
-fn vector(bytes: &[u8; VECTOR_BYTES]) -> core::arch::wasm32::v128 {
-    let number = u128::from_le_bytes(*bytes);
-    // By halves, as they are loaded.
-    core::arch::wasm32::u64x2(number as u64, (number >> 64) as u64)
-}
-
-#[cfg(target_family = "wasm")]
-#[inline]
-#[target_feature(enable = "simd128")]
-fn equal(bytes: core::arch::wasm32::v128, byte: u8) -> u16 {
-    use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_splat};
-    u8x16_bitmask(u8x16_eq(bytes, u8x16_splat(byte)))
-}
-
-#[cfg(not(target_family = "wasm"))]
-fn bits(bytes: &[u8], is_one: impl Fn(u8) -> bool) -> u64 {
-    bytes.iter().rev().fold(0, |bits, &byte| bits << 1 | u64::from(is_one(byte)))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,7 +114,6 @@ mod tests {
             assert_eq!(block.opening, bits(&[0, 5]) << shift);
             assert_eq!(block.closing, bits(&[7, 13, 14]) << shift);
         }
-        assert_eq!(quotes_and_backslashes(b"0\"\\3456789abcdef"), 0b110);
     }
 
     /// The same byte by byte.

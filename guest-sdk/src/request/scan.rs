@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::block::{self, Between, Block};
+use crate::vector;
 
 /// Why a text cannot be read.
 #[derive(Debug, PartialEq, Eq)]
@@ -240,8 +241,8 @@ fn quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
             let is_other = |byte: &&u8| !matches!(byte, b'"' | b'\\');
             return at + rest.iter().take_while(is_other).count();
         };
-        match block::quotes_and_backslashes(block) {
-            0 => at += block::VECTOR_BYTES,
+        match vector::quotes_and_backslashes(block) {
+            0 => at += vector::BYTES,
             found => return at + found.trailing_zeros() as usize,
         }
     }
