@@ -48,6 +48,9 @@ impl Writer {
     }
 
     /// Begins a member whose name needs no escapes; its value follows.
+    // So that a name, whose length is known where this is called, is copied without
+    // a call.
+    #[inline(always)]
     pub fn member(&mut self, name: &'static str) -> &mut Self {
         debug_assert!(!name.bytes().any(is_escaped), "{name:?}");
         self.separate();
@@ -153,14 +156,22 @@ fn is_escaped(byte: u8) -> bool {
     byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
-/// Whether any of the bytes is so; eight are looked at at once, since mostly none is.
-fn is_any(bytes: &[u8], is_so: impl Fn(u8) -> bool) -> bool {
-    let is_among = |eight: &[u8; 8]| eight.iter().fold(false, |any, &byte| any | is_so(byte));
-    match bytes.last_chunk() {
-        // The last ones may have been looked at already.
-        Some(last) => bytes.as_chunks().0.iter().any(is_among) || is_among(last),
-        None => bytes.iter().any(|&byte| is_so(byte)),
+/// Whether any of the bytes is so; many are looked at at once, since mostly none is.
+fn is_any(bytes: &[u8], is_so: impl Fn(u8) -> bool + Copy) -> bool {
+    if bytes.len() >= 16 {
+        is_any_of::<16>(bytes, is_so)
+    } else if bytes.len() >= 8 {
+        is_any_of::<8>(bytes, is_so)
+    } else {
+        bytes.iter().any(|&byte| is_so(byte))
     }
+}
+
+/// The same by pieces of `N` bytes, of which there is one at least.
+fn is_any_of<const N: usize>(bytes: &[u8], is_so: impl Fn(u8) -> bool) -> bool {
+    let is_among = |piece: &[u8; N]| piece.iter().fold(false, |any, &byte| any | is_so(byte));
+    // The last ones may have been looked at already.
+    bytes.as_chunks().0.iter().any(is_among) || bytes.last_chunk().is_some_and(is_among)
 }
 
 /// A value whose texts are those of what it was read from. Members keep their

@@ -3,10 +3,10 @@
 //! Format 1.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
 //! Format 2.0: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
-use std::{borrow::Cow, fmt::Write as _, net::IpAddr, time::SystemTime};
+use std::{borrow::Cow, net::IpAddr, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::header;
+use http::{HeaderName, header};
 use indexmap::IndexMap;
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
@@ -144,7 +144,7 @@ pub fn template_headers(request: &MethodRequest<'_>) -> Vec<(String, String)> {
 /// Who asked, and by which way: headers that the service adds.
 pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
     let mut forwarded_for = String::new();
-    for line in request.headers.get_all(FORWARDED_FOR) {
+    for line in request.headers.get_all(HeaderName::from_static(FORWARDED_FOR)) {
         forwarded_for.push_str(&String::from_utf8_lossy(line.as_bytes()));
         forwarded_for.push_str(", ");
     }
@@ -250,8 +250,11 @@ fn common_log_time(time: SystemTime) -> String {
     text.push('/');
     text.push_str(month);
     text.push('/');
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{:04}", time.year());
+    // Years have four digits.
+    let year = time.year().unsigned_abs();
+    for part in [year / 100, year % 100] {
+        two_digits(&mut text, part as u8);
+    }
     for part in [hour, minute, second] {
         text.push(':');
         two_digits(&mut text, part);
