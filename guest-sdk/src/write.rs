@@ -113,11 +113,11 @@ impl Writer {
 #[cfg_attr(target_family = "wasm", target_feature(enable = "simd128"))]
 fn each_escaped(bytes: &[u8], mut each: impl FnMut(usize, u8)) {
     let (vectors, rest) = bytes.as_chunks();
-    for (begin, vector) in (0..).step_by(vector::BYTES).zip(vectors) {
-        let mut found = vector::escaped(vector);
+    for (begin, own) in (0..).step_by(vector::BYTES).zip(vectors) {
+        let mut found = vector::escaped(own);
         while found != 0 {
             let at = found.trailing_zeros() as usize;
-            each(begin + at, vector[at]);
+            each(begin + at, own[at]);
             found &= found - 1;
         }
     }
