@@ -144,7 +144,7 @@ pub fn template_headers(request: &MethodRequest<'_>) -> Vec<(String, String)> {
 /// Who asked, and by which way: headers that the service adds.
 pub fn forwarding_headers<'v>(request: &'v MethodRequest<'_>) -> [(&'static str, Cow<'v, str>); 4] {
     let mut forwarded_for = String::new();
-    for line in request.headers.get_all(HeaderName::from_static(FORWARDED_FOR)) {
+    for line in request.headers.get_all(const { HeaderName::from_static(FORWARDED_FOR) }) {
         forwarded_for.push_str(&String::from_utf8_lossy(line.as_bytes()));
         forwarded_for.push_str(", ");
     }

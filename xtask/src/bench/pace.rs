@@ -118,13 +118,8 @@ impl Connections {
         let (keys, mut events): (Vec<usize>, Vec<_>) =
             waiting.map(|(key, own)| (key, PollFd::new(&own.stream, PollFlags::IN))).unzip();
         retry_on_intr(|| poll(&mut events, Some(&left)))?;
-        let is_ready = |event: &PollFd<'_>| !event.revents().is_empty();
-        Ok(keys
-            .into_iter()
-            .zip(&events)
-            .filter(|(_, own)| is_ready(own))
-            .map(|(key, _)| key)
-            .collect())
+        let ready = keys.into_iter().zip(events).filter(|(_, event)| !event.revents().is_empty());
+        Ok(ready.map(|(key, _)| key).collect())
     }
 }
 
