@@ -23,6 +23,8 @@ pub mod threads;
 
 mod timeout;
 
+mod turns;
+
 pub mod tls;
 
 pub mod pipeline;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Engine, component::Component};
+use wasmtime::{Engine, Module, component::Component};
 
 /// What a trailer begins with; it changes with what is made of a file before it
 /// is compiled.
@@ -37,6 +37,37 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// What the folder may hold; beyond it, the entries used longest ago go first.
 const CACHE_BYTES_MAX: u64 = 2 << 30;
+
+/// What can be kept.
+#[allow(unsafe_code, reason = "wasmtime's own functions")]
+pub trait Code: Sized {
+    /// As bytes.
+    fn serialize(&self) -> wasmtime::Result<Vec<u8>>;
+
+    /// Maps a file.
+    ///
+    /// # Safety
+    /// It begins with such bytes, of code of the same kind, and never changes.
+    unsafe fn deserialize_file(engine: &Engine, path: &Path) -> wasmtime::Result<Self>;
+}
+
+macro_rules! code {
+    ($($kind:ty),*) => {$(
+        #[allow(unsafe_code, reason = "it is wasmtime's own function")]
+        impl Code for $kind {
+            fn serialize(&self) -> wasmtime::Result<Vec<u8>> {
+                <$kind>::serialize(self)
+            }
+
+            unsafe fn deserialize_file(engine: &Engine, path: &Path) -> wasmtime::Result<Self> {
+                // SAFETY: that of the caller.
+                unsafe { <$kind>::deserialize_file(engine, path) }
+            }
+        }
+    )*};
+}
+
+code!(Component, Module);
 
 pub struct CodeCache {
     folder: PathBuf,
@@ -59,7 +90,7 @@ impl CodeCache {
 
     /// The code compiled from the content with this digest, if there is any
     /// that can be trusted.
-    pub fn get(&self, engine: &Engine, content: &[u8; 32]) -> Option<Component> {
+    pub fn get<C: Code>(&self, engine: &Engine, content: &[u8; 32]) -> Option<C> {
         let path = self.path(content);
         match open_private(&path).and_then(|file| self.is_whole(file, content)) {
             Ok(true) => {}
@@ -74,7 +105,7 @@ impl CodeCache {
             }
         }
         match map(engine, &path) {
-            Ok(component) => Some(component),
+            Ok(code) => Some(code),
             Err(error) => {
                 tracing::warn!(path = %path.display(), error = format!("{error:#}"), "a foreign cache entry is compiled again");
                 None
@@ -85,9 +116,9 @@ impl CodeCache {
     /// Writes an entry, and gives the code as it is there: what the compiler
     /// had made of it in memory is not needed any more. A failure costs a
     /// compilation later, nothing else.
-    pub fn put(&self, engine: &Engine, content: &[u8; 32], component: Component) -> Component {
+    pub fn put<C: Code>(&self, engine: &Engine, content: &[u8; 32], made: C) -> C {
         let path = self.path(content);
-        let written = component.serialize().map_err(io::Error::other).and_then(|code| {
+        let written = made.serialize().map_err(io::Error::other).and_then(|code| {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             for piece in code.chunks(WRITE_BYTES) {
                 file.write_all(piece)?;
@@ -99,9 +130,9 @@ impl CodeCache {
         });
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached");
-            return component;
+            return made;
         }
-        map(engine, &path).unwrap_or(component)
+        map(engine, &path).unwrap_or(made)
     }
 
     /// Whether an entry ends as it should; from now on it is one that was used.
@@ -164,14 +195,14 @@ impl CodeCache {
 }
 
 #[allow(unsafe_code, reason = "wasmtime cannot itself tell code it made from code it did not")]
-fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+fn map<C: Code>(engine: &Engine, path: &Path) -> wasmtime::Result<C> {
     // SAFETY: what is at `path` was written by `put` of a process of the same
     // user: its digest fits, or it was just written, and the file is that
     // user's, whom nobody else can write for, in a folder that nobody else can
     // change. It stays as it is: `put` replaces files and never writes to one
     // that is there. Engine version and settings are part of the entry's key,
     // and wasmtime checks them once more.
-    unsafe { Component::deserialize_file(engine, path) }
+    unsafe { C::deserialize_file(engine, path) }
 }
 
 #[cfg(unix)]

@@ -76,7 +76,7 @@ impl Code {
     /// Whether it takes HTTP requests as they come, not events; of what is still
     /// being compiled nobody knows.
     pub fn speaks_http(&self) -> bool {
-        self.compiled.get().and_then(|own| own.as_ref().ok()).is_some_and(|own| own.speaks_http())
+        self.ready().is_some_and(|own| own.speaks_http())
     }
 
     /// Waits until it is settled. What is waited for is compiled before the rest.
@@ -102,6 +102,11 @@ impl Code {
     pub(super) fn settle(&self, outcome: Result<Compiled, String>) {
         // It is compiled once.
         let _ = self.compiled.set(outcome.map(Arc::new));
+    }
+
+    /// What was compiled, if it was by now.
+    pub(super) fn ready(&self) -> Option<&Arc<Compiled>> {
+        self.compiled.get()?.as_ref().ok()
     }
 
     pub(super) fn want(&self) {

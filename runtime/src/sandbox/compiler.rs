@@ -53,20 +53,32 @@ struct Queue {
 struct Job {
     code: Arc<Code>,
     file: CodeFile,
+    // What is left to do, as all else is there.
+    is_direct: bool,
 }
 
 impl Queue {
     /// Which one is next: first what somebody waits for, then what is small, so
-    /// that few wait for the large ones.
+    /// that few wait for the large ones, and last what can do without.
     fn next(&self) -> Option<usize> {
         let jobs = self.waiting.iter().enumerate();
         let jobs = jobs.filter(|(_, job)| !(self.large_runs && job.is_large()));
-        let next = jobs.max_by_key(|(_, job)| (job.code.is_wanted(), Reverse(job.code.size)));
+        let next = jobs
+            .max_by_key(|(_, job)| (!job.is_direct, job.code.is_wanted(), Reverse(job.code.size)));
         next.map(|(index, _)| index)
     }
 }
 
 impl Job {
+    /// The file, if it is what it was.
+    fn wasm(&self) -> Result<Vec<u8>, String> {
+        let wasm = self.file.read()?;
+        match digest_of_bytes(&wasm) == self.code.sha256 {
+            true => Ok(wasm),
+            false => Err("it has changed since it was looked at".to_owned()),
+        }
+    }
+
     fn is_large(&self) -> bool {
         self.code.size >= LARGE_BYTES
     }
@@ -93,14 +105,14 @@ impl Compiler {
     /// compiled from now on.
     pub fn begin(self: &Arc<Self>, files: &[CodeFile]) -> Vec<Result<Arc<Code>, String>> {
         let found = side_by_side(self.threads_max, files, |file| self.find(file));
-        let is_job = |found: &Result<(Arc<Code>, bool), String>| {
+        let job = |file: &CodeFile, found: &Result<(Arc<Code>, bool), String>| {
             let (code, is_new) = found.as_ref().ok()?;
-            (*is_new && !code.is_settled()).then(|| Arc::clone(code))
+            let (code, is_direct) = (Arc::clone(code), code.is_settled());
+            is_new.then(|| Job { code, file: file.clone(), is_direct })
         };
-        let jobs = files.iter().zip(&found);
-        let jobs =
-            jobs.filter_map(|(file, found)| Some(Job { code: is_job(found)?, file: file.clone() }));
-        self.enqueue(jobs.collect());
+        self.enqueue(
+            files.iter().zip(&found).filter_map(|(file, found)| job(file, found)).collect(),
+        );
         found.into_iter().map(|found| Ok(found?.0)).collect()
     }
 
@@ -151,7 +163,7 @@ impl Compiler {
 
     fn enqueue(self: &Arc<Self>, jobs: Vec<Job>) {
         let mut queue = self.queue();
-        queue.total += jobs.len();
+        queue.total += jobs.iter().filter(|job| !job.is_direct).count();
         queue.waiting.extend(jobs);
         let needed = self.threads_max.min(queue.running + queue.waiting.len());
         for _ in queue.threads..needed {
@@ -180,13 +192,22 @@ impl Compiler {
         let own = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         while let Some((job, is_alone)) = self.take() {
             let begun = Instant::now();
-            let compile = || catch_unwind(AssertUnwindSafe(|| self.compile(&job)));
-            let outcome = match &own {
-                Ok(own) if !is_alone && !job.is_large() => own.install(compile),
-                _ => compile(),
+            let work = || match job.is_direct {
+                true => {
+                    // Who calls can do without.
+                    let _ = catch_unwind(AssertUnwindSafe(|| self.compile_directly(&job)));
+                    None
+                }
+                false => Some(
+                    catch_unwind(AssertUnwindSafe(|| self.compile(&job)))
+                        .unwrap_or_else(|_| Err("the compiler failed at it".to_owned())),
+                ),
             };
-            let outcome = outcome.unwrap_or_else(|_| Err("the compiler failed at it".to_owned()));
-            self.end(&job, outcome, begun);
+            let outcome = match &own {
+                Ok(own) if !is_alone && !job.is_large() => own.install(work),
+                _ => work(),
+            };
+            self.end(job, outcome, begun);
         }
     }
 
@@ -204,29 +225,41 @@ impl Compiler {
     }
 
     fn compile(&self, job: &Job) -> Result<Compiled, String> {
-        let wasm = job.file.read()?;
-        if digest_of_bytes(&wasm) != job.code.sha256 {
-            return Err("it has changed since it was looked at".to_owned());
-        }
+        let wasm = job.wasm()?;
         let compiled = component::load(&self.hosts, &wasm, &job.code.sha256);
         compiled.map_err(|error| error.to_string())
     }
 
-    fn end(&self, job: &Job, outcome: Result<Compiled, String>, begun: Instant) {
+    fn compile_directly(&self, job: &Job) -> Option<()> {
+        let (compiled, wasm) = (job.code.ready()?, job.wasm().ok()?);
+        let direct = component::direct(&self.hosts, &wasm, &job.code.sha256)?;
+        compiled.direct.set(direct).ok()?;
+        tracing::debug!("{} can be called without its component", job.file.name);
+        Some(())
+    }
+
+    /// A job is over; of what could not be done without, with its outcome.
+    fn end(&self, job: Job, outcome: Option<Result<Compiled, String>>, begun: Instant) {
         let (name, took) = (&job.file.name, begun.elapsed().as_millis());
         let mut queue = self.queue();
         queue.running -= 1;
         queue.large_runs &= !job.is_large();
-        queue.done += 1;
-        let (done, total) = (queue.done, queue.total);
-        match &outcome {
-            Ok(_) => tracing::info!("compiled {done} of {total}: {name} in {took} ms"),
-            // It may still be being written.
-            Err(_) if job.file.is_reported => {}
-            Err(reason) => tracing::error!("{name} cannot be invoked: {reason}"),
+        let mut has_failed = false;
+        if let Some(outcome) = outcome {
+            queue.done += 1;
+            let (done, total) = (queue.done, queue.total);
+            match &outcome {
+                Ok(_) => tracing::info!("compiled {done} of {total}: {name} in {took} ms"),
+                // It may still be being written.
+                Err(_) if job.file.is_reported => {}
+                Err(reason) => tracing::error!("{name} cannot be invoked: {reason}"),
+            }
+            has_failed = outcome.is_err();
+            job.code.settle(outcome);
+            if !has_failed {
+                queue.waiting.push(Job { is_direct: true, ..job });
+            }
         }
-        let has_failed = outcome.is_err();
-        job.code.settle(outcome);
         if queue.running == 0 && queue.waiting.is_empty() {
             (queue.done, queue.total) = (0, 0);
         }
@@ -287,6 +320,7 @@ mod tests {
         let job = |size: usize| Job {
             code: Arc::new(Code::new([0; 32], size, None)),
             file: CodeFile { name: size.to_string(), path: PathBuf::new(), is_reported: true },
+            is_direct: false,
         };
         let sizes = [LARGE_BYTES, 30, 10, LARGE_BYTES + 1, 20];
         let mut queue = Queue { waiting: sizes.map(job).into(), ..Queue::default() };

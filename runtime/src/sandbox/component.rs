@@ -1,16 +1,21 @@
 //! From the bytes of a `.wasm` file to code that can be instantiated, and to
 //! which kind of guest it is.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _, sync::OnceLock};
 
 use wasmparser::{Parser, Payload};
-use wasmtime::component::{Component, InstancePre, types::ComponentItem};
+use wasmtime::{
+    Module,
+    component::{Component, InstancePre, types::ComponentItem},
+};
 use wasmtime_wasi::{p2, p3};
 use wasmtime_wasi_http::{p2::bindings as http_p2, p3::bindings as http_p3};
 
 use super::{
     Hosts, adapter,
     bindings::FunctionPre,
+    cache,
+    direct::{Direct, Import},
     engine::{self, Kind},
     host::State,
     initialisation, linking,
@@ -21,6 +26,8 @@ pub(super) struct Compiled {
     pub guest: Guest,
     /// How many of the pools' places a sandbox of it takes.
     pub places: u32,
+    /// Its module by itself, once that is compiled, if it can be called so.
+    pub direct: OnceLock<Direct>,
     #[cfg(target_os = "linux")]
     resident: Option<super::resident::Resident>,
 }
@@ -157,6 +164,30 @@ pub(super) fn load(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Result<Comp
     link(hosts, host, &component?)
 }
 
+/// Compiles the module of a file with this digest that can be called by itself, or takes
+/// it from the cache; none where there is no such module.
+pub(super) fn direct(hosts: &Hosts, wasm: &[u8], sha256: &[u8; 32]) -> Option<Direct> {
+    let summary = Summary::of(wasm);
+    if !summary.may_be_called_directly() {
+        return None;
+    }
+    let host = hosts.get(summary.kind()).ok()?;
+    let key = cache::digest_of_bytes(&[HANDLE.as_bytes(), sha256].concat());
+    let module = match host.cache.get(&host.engine, &key) {
+        Some(module) => module,
+        None => {
+            let module = linking::direct::module(wasm, HANDLE, Import::of)?;
+            let module = Module::from_binary(&host.engine, &module).inspect_err(not_direct);
+            host.cache.put(&host.engine, &key, module.ok()?)
+        }
+    };
+    Direct::new(&host.engine, &module, HANDLE).inspect_err(not_direct).ok()
+}
+
+fn not_direct(error: &wasmtime::Error) {
+    tracing::debug!(error = format!("{error:#}"), "a module is not called by itself");
+}
+
 /// Finds out what a component is, with all its imports looked up.
 fn link(hosts: &Hosts, host: &Host, component: &Component) -> Result<Compiled, LoadError> {
     let instance = host
@@ -167,6 +198,7 @@ fn link(hosts: &Hosts, host: &Host, component: &Component) -> Result<Compiled, L
     Ok(Compiled {
         guest,
         places: engine::places(component, &hosts.pools),
+        direct: OnceLock::new(),
         #[cfg(target_os = "linux")]
         resident: super::resident::Resident::new(component),
     })
@@ -176,7 +208,7 @@ fn link(hosts: &Hosts, host: &Host, component: &Component) -> Result<Compiled, L
 pub(super) struct Host {
     pub engine: wasmtime::Engine,
     pub linker: wasmtime::component::Linker<State>,
-    pub cache: super::cache::CodeCache,
+    pub cache: cache::CodeCache,
 }
 
 fn compiled(
@@ -193,7 +225,7 @@ fn compiled(
     let bytes = match form {
         Form::Component => Cow::Borrowed(wasm),
         Form::CoreModule => {
-            wasmtime::Module::validate(&host.engine, wasm).map_err(invalid)?;
+            Module::validate(&host.engine, wasm).map_err(invalid)?;
             Cow::Owned(adapter::adapt(wasm).map_err(LoadError::CoreModule)?)
         }
     };
@@ -280,6 +312,15 @@ impl<'w> Summary<'w> {
     /// Whether a component exports what is run once for all its instances.
     fn asks_for_initialisation(&self) -> bool {
         self.exports.contains(&initialisation::FUNCTION)
+    }
+
+    /// Whether a function's module may be called by itself: engines of languages ask for
+    /// more than a seed, and what is initialised is no longer what the file has.
+    fn may_be_called_directly(&self) -> bool {
+        self.exports.contains(&HANDLE)
+            && self.kind() == Kind::Guarded
+            && self.memory_pages < engine::LARGE_MEMORY_PAGES
+            && !self.asks_for_initialisation()
     }
 
     /// The engine that it is for, as far as that tells.

@@ -82,7 +82,10 @@ pub const CONCURRENT_MAX: usize = 8 * RESOURCES_MAX;
 const FIELDS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most that `wasi:random` gives at once, in bytes.
-const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
+pub const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes that a megabyte of memory has.
+const MIB: usize = 1024 * 1024;
 
 impl State {
     pub fn new(
@@ -91,13 +94,12 @@ impl State {
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Self {
-        let memory_bytes_max = granted.config.memory_mb as usize * 1024 * 1024;
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(FIELDS_BYTES_MAX);
         Self {
-            limits: Limits::new(memory_bytes_max, meter),
+            limits: Limits::new(granted.config.memory_mb, meter),
             outgoing: Outgoing::new(granted.outbound.clone(), log.clone()),
             mount: Mount::new(granted.storage.clone(), log.clone()),
             log,
@@ -261,7 +263,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn new(memory_bytes_max: usize, meter: Arc<Meter>) -> Self {
+    pub fn new(memory_mb: u32, meter: Arc<Meter>) -> Self {
+        let memory_bytes_max = memory_mb as usize * MIB;
         Self { meter, memory_bytes_max, memory_bytes: 0, table_elements: 0, exceeded: false }
     }
 
@@ -341,8 +344,8 @@ mod tests {
 
     #[test]
     fn several_memories_share_one_limit() {
-        let mut limits = Limits::new(100, Arc::default());
-        assert!(limits.memory_growing(0, 60, None).expect("an answer"));
+        let mut limits = Limits::new(1, Arc::default());
+        assert!(limits.memory_growing(0, MIB - 40, None).expect("an answer"));
         assert!(limits.memory_growing(0, 40, None).expect("an answer"));
         assert!(!limits.exceeded());
         assert!(!limits.memory_growing(40, 41, None).expect("an answer"));
@@ -351,13 +354,13 @@ mod tests {
 
     #[test]
     fn growth_beyond_a_guest_s_own_maximum_is_not_counted() {
-        let mut limits = Limits::new(100, Arc::default());
+        let mut limits = Limits::new(1, Arc::default());
         for _ in 0..10 {
             assert!(!limits.memory_growing(0, 60, Some(50)).expect("an answer"));
             assert!(!limits.table_growing(0, TABLE_ELEMENTS_MAX, Some(1)).expect("an answer"));
         }
         assert!(!limits.exceeded());
-        assert!(limits.memory_growing(0, 100, Some(100)).expect("an answer"));
+        assert!(limits.memory_growing(0, MIB, Some(MIB)).expect("an answer"));
         assert!(limits.table_growing(0, TABLE_ELEMENTS_MAX, None).expect("an answer"));
     }
 }

@@ -16,6 +16,7 @@ use super::{
     account::Running,
     bindings::{Context, FunctionPre},
     component::{Compiled, Guest},
+    direct::Call,
     host::{CONCURRENT_MAX, State},
     meter::{Meter, Metered},
 };
@@ -333,11 +334,28 @@ impl Function {
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Result<String, InvokeError> {
+        if let Some(output) = self.call_directly(compiled, &invocation, &log, &meter) {
+            return Ok(output);
+        }
         let store = self.store(compiled, log, meter, &invocation.context);
         match &compiled.guest {
             Guest::Function(pre) => self.call(compiled, pre, invocation, store).await,
             _ => self.command(compiled, invocation, store).await,
         }
+    }
+
+    /// What its module by itself answers, if it can.
+    fn call_directly(
+        &self,
+        compiled: &Compiled,
+        invocation: &Invocation,
+        log: &InvocationLog,
+        meter: &Arc<Meter>,
+    ) -> Option<String> {
+        let direct = compiled.direct.get().filter(|_| !self.account.takes_long())?;
+        let arn = self.invoked_arn(&invocation.context);
+        let context = self.context(&invocation.context, &arn);
+        direct.call(&Call { event: &invocation.event, context, config: &self.config, log, meter })
     }
 
     async fn call(

@@ -17,6 +17,7 @@
 //! shim is part if all who called it do without. Whatever is not understood is left
 //! as it is.
 
+pub mod direct;
 mod merge;
 mod module;
 mod outline;
@@ -256,6 +257,22 @@ impl<'m> Shims<'m> {
     fn slot(&self, (instance, name): Item<'_>) -> Option<(&Slots<'m>, u32)> {
         let slots = self.0.iter().find(|own| own.instance == instance)?;
         Some((slots, *slots.shim.forwards.get(name)?))
+    }
+
+    /// Which function of an imported interface it is that is handed out by a name, in
+    /// whichever way, by the names of both.
+    fn lowered<'c>(
+        &self,
+        outline: &Outline<'c>,
+        argument: u32,
+        name: &str,
+    ) -> Option<(&'c str, &'c str)> {
+        let function = outline.handed_out(argument, Kind::Function, name)?;
+        let slot = outline.export(function).and_then(|item| self.slot(item));
+        outline.lowered(match slot {
+            Some((slots, slot)) => *slots.functions.get(slot as usize)?,
+            None => function,
+        })
     }
 
     /// Slots that somebody calls, each with its shim's instance, given what became of

@@ -13,6 +13,7 @@ mod code;
 mod command;
 mod compiler;
 mod component;
+mod direct;
 mod engine;
 mod host;
 mod http;

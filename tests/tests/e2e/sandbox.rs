@@ -21,6 +21,58 @@ fn nothing_is_kept_between_two_invocations() {
 }
 
 #[test]
+fn without_its_component_a_function_answers_the_same() {
+    const OVER: &str = "the component does a call over";
+    let project = Project::with_config(
+        "kind = \"http\"\n[function.probe]\nmemory_mb = 64\nenvironment = { EMPTY = \"\", NAME = \"Ada\" }\n",
+    );
+    let project = project.with_handler("probe", &fixture("probe"));
+    let gateway = project.with_variable("MAYFLY_LOG", "debug").serve();
+    let before: Vec<Value> = ["environment", "count"]
+        .map(|what| gateway.get(&format!("/probe?do={what}")).json())
+        .into();
+    gateway.wait_for_log("probe can be called without its component");
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/probe?do=environment").json(), before[0]);
+        assert_eq!(gateway.get("/probe?do=count").json(), before[1]);
+    }
+    assert_eq!(before, [json!({ "EMPTY": "", "NAME": "Ada" }), json!(1)]);
+    let context = gateway.get("/probe?do=context").json();
+    assert_eq!(context["functionName"], "probe");
+    assert_eq!(context["functionVersion"], "$LATEST");
+    assert_eq!(context["arn"], "arn:aws:lambda:us-east-1:000000000000:function:probe");
+    assert_eq!(context["memoryLimitMb"], 64);
+    let deadline = context["deadlineMs"].as_u64().expect("a number");
+    assert!(deadline > 1_700_000_000_000, "{context}");
+    let text = "\u{e9}t\u{e9} \u{1f41d}".repeat(100_000);
+    assert_eq!(
+        gateway.post("/probe", &json!({ "text": text })).json()["body"],
+        json!({ "text": text }).to_string()
+    );
+    assert_eq!(gateway.get("/probe?do=big&n=1000000").text(), "x".repeat(1_000_000));
+    assert!(!gateway.log().contains(OVER), "{}", gateway.log());
+    // What it cannot do so has an effect once.
+    let others = [
+        ("trap", 500, "asked to trap"),
+        ("print", 200, "printed to standard output"),
+        ("error", 500, "asked to fail"),
+        ("allocate&n=100000000", 500, "memory limit of 64 MB exceeded"),
+        ("recurse", 500, "while executing at wasm backtrace"),
+    ];
+    for (number, (what, status, line)) in (1..).zip(others) {
+        // More than go without before it is tried again, and none of them long.
+        (0..100).for_each(|_| assert_eq!(gateway.get("/probe?do=count").json(), json!(1)));
+        let before = gateway.log();
+        assert_eq!(gateway.get(&format!("/probe?do={what}")).status, status, "{what}");
+        gateway.wait_for_log(line);
+        let log = gateway.log();
+        assert_eq!(log.matches(OVER).count(), number, "{what}: {log}");
+        let written = log[before.len()..].matches(line).count();
+        assert_eq!(written, 1, "{what}: {log}");
+    }
+}
+
+#[test]
 fn without_room_for_guard_pages_addresses_are_checked() {
     // 100 GiB: enough for thirty memories of 128 MiB, not of 4 GiB and more.
     let project = Project::with_config("kind = \"http\"\n[pools]\nconcurrency_max = 30\n");

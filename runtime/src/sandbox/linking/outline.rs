@@ -32,6 +32,12 @@ pub struct Outline<'c> {
     pub definitions: Vec<Definition<'c>>,
     /// Core functions that the component itself calls.
     pub lifted: Vec<u32>,
+    /// Its own functions that are lifted, each with how, by their index.
+    pub lifts: HashMap<u32, Lift>,
+    /// The functions that it exports, by their names.
+    pub exports: HashMap<&'c str, u32>,
+    // Which of the imported interfaces' functions core functions are.
+    lowered: HashMap<u32, Item<'c>>,
     // What each core instance hands out, if it is a group.
     groups: Vec<HashMap<(Kind, &'c str), u32>>,
     core: [Vec<Core<'c>>; Kind::ALL],
@@ -39,6 +45,14 @@ pub struct Outline<'c> {
     instances: Vec<Option<&'c str>>,
     functions: Vec<Option<Item<'c>>>,
     types: Vec<Option<Item<'c>>>,
+}
+
+/// How a component calls a core function.
+pub struct Lift {
+    /// The core function.
+    pub function: u32,
+    /// How values come to it and from it.
+    pub options: Vec<CanonicalOption>,
 }
 
 /// What modules import and export.
@@ -228,8 +242,12 @@ impl<'c> Outline<'c> {
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
+                    let export = export.ok()?;
+                    if export.kind == ComponentExternalKind::Func {
+                        self.exports.insert(export.name.name, export.index);
+                    }
                     // It is another name of what is there.
-                    self.component_item(export.ok()?.kind, None)?;
+                    self.component_item(export.kind, None)?;
                 }
             }
             _ => {}
@@ -301,6 +319,8 @@ impl<'c> Outline<'c> {
     fn canonical(&mut self, function: &CanonicalFunction) -> Option<Option<Index>> {
         let function = match function {
             CanonicalFunction::Lift { core_func_index, options, .. } => {
+                let lift = Lift { function: *core_func_index, options: options.to_vec() };
+                self.lifts.insert(u32::try_from(self.functions.len()).ok()?, lift);
                 self.functions.push(None);
                 let further = options.iter().filter_map(|option| match option {
                     CanonicalOption::Realloc(function)
@@ -313,6 +333,8 @@ impl<'c> Outline<'c> {
             }
             CanonicalFunction::Lower { func_index, options } => {
                 let item = *self.functions.get(*func_index as usize)?;
+                let index = u32::try_from(self.core[Kind::Function as usize].len()).ok()?;
+                self.lowered.extend(item.map(|item| (index, item)));
                 let memory = options.iter().find_map(|option| match option {
                     CanonicalOption::Memory(memory) => Some(*memory),
                     _ => None,
@@ -398,6 +420,17 @@ impl<'c> Outline<'c> {
     /// there is none, if that is all it does.
     pub fn memory_of_none(&self, function: u32) -> Option<Item<'c>> {
         let Core::None { memory } = self.core(Kind::Function, function)? else { return None };
+        self.memory(memory)
+    }
+
+    /// Which function of an imported interface a core function is, by the names of both.
+    pub fn lowered(&self, function: u32) -> Option<(&'c str, &'c str)> {
+        let (instance, name) = *self.lowered.get(&function)?;
+        Some(((*self.instances.get(instance as usize)?)?, name))
+    }
+
+    /// Which export a memory is, where it is one.
+    pub fn memory(&self, memory: u32) -> Option<Item<'c>> {
         match self.core(Kind::Memory, memory)? {
             Core::Export(item) => Some(item),
             _ => None,

@@ -7,9 +7,10 @@ use wasmtime::{
 };
 
 use super::{
-    OWN_MAX, lean,
+    OWN_MAX, direct, lean,
     module::Module,
     outline::{Kind, Outline},
+    unversioned,
 };
 use crate::{config::Pools, sandbox::engine};
 
@@ -593,4 +594,125 @@ fn what_is_no_part_of_the_one_stays_an_instance() {
     let stored = r#"(alias core export $of-library "stored" (core func $stored))
         (func (export "stored") (param "number" u32) (result u32) (canon lift (core func $stored)))"#;
     assert_eq!(instances_after(&[(export, &and(stored))]), Some(2));
+}
+
+/// A component whose main module imports a seed, by way of a shim, and how to exit.
+const SEEDED: &str = r#"(component
+    (import "wasi:random/insecure-seed@0.2.6" (instance $seeds
+        (export "insecure-seed" (func (result (tuple u64 u64))))))
+    (import "wasi:cli/exit@0.2.6" (instance $exits (export "exit" (func (param "status" (result))))))
+    (core module $shim
+        (type $plain (func (param i32)))
+        (table (export "$imports") 1 1 funcref)
+        (func (export "0") (type $plain) local.get 0 i32.const 0 call_indirect (type $plain)))
+    (core module $main
+        (import "wasi:cli/exit@0.2.4" "exit" (func $exit (param i32)))
+        (import "wasi:random/insecure-seed@0.2.4" "insecure-seed" (func $seed (param i32)))
+        (memory (export "own-memory") 1)
+        (func (export "own-realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+        (func (export "own-run") (param i32) (result i32)
+            (if (i32.eqz (local.get 0)) (then (call $exit (i32.const 0))))
+            (call $seed (i32.const 8))
+            (i32.load (i32.const 8)))
+        (func (export "further")))
+    (core module $fixup
+        (import "" "$imports" (table 1 1 funcref))
+        (import "" "0" (func (param i32)))
+        (elem (i32.const 0) func 0))
+    (core instance $shimmed (instantiate $shim))
+    (alias core export $shimmed "0" (core func $indirect))
+    (alias core export $shimmed "$imports" (core table $imports))
+    (alias export $seeds "insecure-seed" (func $seed))
+    (alias export $exits "exit" (func $exit))
+    (core func $core-exit (canon lower (func $exit)))
+    (core instance $given (export "insecure-seed" (func $indirect)))
+    (core instance $ended (export "exit" (func $core-exit)))
+    (core instance $own (instantiate $main
+        (with "wasi:cli/exit@0.2.4" (instance $ended))
+        (with "wasi:random/insecure-seed@0.2.4" (instance $given))))
+    (alias core export $own "own-memory" (core memory $memory))
+    (alias core export $own "own-realloc" (core func $realloc))
+    (core func $core-seed (canon lower (func $seed) (memory $memory)))
+    (core instance $fill (export "$imports" (table $imports)) (export "0" (func $core-seed)))
+    (core instance (instantiate $fixup (with "" (instance $fill))))
+    (func $run (param "number" u32) (result u32)
+        (canon lift (core func $own "own-run") (memory $memory) (realloc $realloc)))
+    (export "run" (func $run)))"#;
+
+/// What is called by itself of it, where places in its text are others.
+fn direct_of(places: &[(&str, &str)]) -> Option<Vec<u8>> {
+    let text = places.iter().fold(SEEDED.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replacen(old, new, 1)
+    });
+    direct::module(&wat::parse_str(text).expect("a component"), "run", seed)
+}
+
+/// What is served to it.
+fn seed(interface: &str, function: &str) -> Option<()> {
+    ((unversioned(interface), function) == ("wasi:random/insecure-seed", "insecure-seed"))
+        .then_some(())
+}
+
+fn imported(module: &[u8]) -> Vec<(&str, &str)> {
+    let module = Module::of(module);
+    module.imported_functions().map(|own| (own.module, own.name)).collect()
+}
+
+#[test]
+fn a_module_by_itself_has_what_is_served_and_traps() {
+    const SEED: (&str, &str) = ("wasi:random/insecure-seed@0.2.4", "insecure-seed");
+    let bytes = direct_of(&[]).expect("its module is all that matters");
+    assert_eq!(imported(&bytes), [SEED]);
+    let engine = engine();
+    let module = wasmtime::Module::new(&engine, &bytes).expect("it is valid");
+    let mut exports: Vec<_> = module.exports().map(|own| own.name().to_owned()).collect();
+    exports.sort();
+    assert_eq!(exports, ["memory", "realloc", "run"]);
+    let mut linker = wasmtime::Linker::<()>::new(&engine);
+    let seed = |mut caller: wasmtime::Caller<'_, ()>, at: u32| {
+        let memory = caller.get_export("memory").and_then(|own| own.into_memory());
+        memory.expect("a memory").write(&mut caller, at as usize, &[7, 0, 0, 0])?;
+        wasmtime::error::Ok(())
+    };
+    linker.func_wrap(SEED.0, SEED.1, seed).expect("new");
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1000);
+    let instance = linker.instantiate(&mut store, &module).expect("an instance");
+    let run = instance.get_typed_func::<u32, u32>(&mut store, "run").expect("its type");
+    assert_eq!(run.call(&mut store, 1).expect("a seed"), 7);
+    let trap = run.call(&mut store, 0).expect_err("an exit").downcast::<wasmtime::Trap>();
+    assert_eq!(trap.expect("a trap"), wasmtime::Trap::UnreachableCodeReached);
+    // What is called like a seed and is none.
+    let exit = [(
+        "(export \"insecure-seed\" (func $indirect))",
+        "(export \"insecure-seed\" (func $core-exit))",
+    )];
+    assert_eq!(imported(&direct_of(&exit).expect("its module")), []);
+}
+
+#[test]
+fn a_module_is_not_all_that_matters() {
+    let bytes = wat::parse_str(SEEDED).expect("a component");
+    assert_eq!(direct::module(&bytes, "walk", seed), None);
+    // Nobody else may do something with it.
+    let starts = r#"(core module $starts (import "" "further" (func)) (start 0))
+        (core instance (instantiate $starts (with "" (instance $own))))
+        (export "run""#;
+    assert_eq!(direct_of(&[("(export \"run\"", starts)]), None);
+    let utf16 = [("(realloc $realloc)", "(realloc $realloc) string-encoding=utf16")];
+    assert_eq!(direct_of(&utf16), None);
+    assert_eq!(direct_of(&[("(realloc $realloc)", "")]), None);
+    // It would have two.
+    let table = [
+        ("(memory (export", "(import \"t\" \"$imports\" (table 1 1 funcref)) (memory (export"),
+        ("(instantiate $main", "(instantiate $main (with \"t\" (instance $shimmed))"),
+    ];
+    assert_eq!(direct_of(&table), None);
+    // Without its names it is whole; without what it exports, nothing is called.
+    let whole: Vec<usize> = (0..bytes.len())
+        .filter(|end| direct::module(&bytes[..*end], "run", seed).is_some())
+        .collect();
+    let exported = bytes.windows(4).position(|own| own == b"\x03run").expect("an export");
+    assert!(whole.iter().all(|end| *end > exported), "{whole:?}");
 }
