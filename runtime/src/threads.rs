@@ -22,7 +22,7 @@ use std::{
     },
     task::Poll,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -32,12 +32,25 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::turns::Turns;
+
 /// Threads that may block, of all these together: as many as tokio gives one
 /// runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
 /// Work of more than this is long: others had better not wait for it.
 pub const SHORT_MAX: Duration = Duration::from_micros(500);
+
+/// How much work in step a thread does before it lets others have its processor. Its
+/// client, if that is on this machine, may have been waiting for it since the first answer
+/// of another thread, which waits for the client in turn.
+const STEPS_MAX: u32 = 16;
+
+/// Whoever then has the processor for longer is no client.
+const AWAY_MAX: Duration = Duration::from_millis(2);
+
+/// How often this thread then keeps its processor: about a second long.
+const AWAY_PAUSE: u32 = 1024;
 
 /// After how many of what is short nothing long is expected to be among the rest:
 /// more than are ready on a thread at once, as a rule.
@@ -48,6 +61,10 @@ thread_local! {
     static SHARED: OnceCell<Handle> = const { OnceCell::new() };
     /// How much short work there was on this thread since some that takes long.
     static SHORT_IN_A_ROW: Cell<u32> = const { Cell::new(SHORT_IN_A_ROW_MIN) };
+    /// How much of it was done in step since others could have this thread's processor.
+    static STEPS: Cell<u32> = const { Cell::new(0) };
+    /// Whether it pays that they can.
+    static TURNS: Turns = const { Turns::new(AWAY_PAUSE, AWAY_PAUSE) };
 }
 
 /// Threads of which each serves its own connections; they end with this.
@@ -174,7 +191,23 @@ pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
     let_others_go_ahead().await;
     let output = work.await;
     let_others_go_ahead().await;
+    let steps = STEPS.get() + 1;
+    STEPS.set(steps % STEPS_MAX);
+    if steps == STEPS_MAX {
+        TURNS.with(give_way);
+    }
     output
+}
+
+/// Lets whoever waits for this thread's processor have it now. Where somebody computes
+/// there, and has it for long, that is hardly tried: it would slow this thread down by
+/// more than its share.
+fn give_way(turns: &Turns) {
+    if turns.is_next() {
+        let began = Instant::now();
+        thread::yield_now();
+        turns.count(began.elapsed() < AWAY_MAX);
+    }
 }
 
 /// Whether this work and what came before it on this thread is short.
