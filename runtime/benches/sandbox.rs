@@ -1,5 +1,4 @@
-//! What a sandbox costs: an instance of a component is made, called once and
-//! dropped. Beside it stands wasmtime as its defaults are, with the same
+//! What a sandbox costs: an instance is made, called once and dropped. Beside it stands wasmtime as its defaults are, with the same
 //! component; both copy an event in and an answer out.
 //!
 //! `cargo bench -p mayfly --bench sandbox`
@@ -54,7 +53,8 @@ fn function(folder: &Path, wasm: &[u8]) -> (Sandbox, Arc<Function>) {
     std::fs::write(&path, wasm).expect("written");
     let file = CodeFile { name: "echo".to_owned(), path, is_reported: false };
     let code = sandbox.code(&[file]).remove(0).expect("a component");
-    sandbox.wait_for([&code].into_iter());
+    sandbox.go_further();
+    sandbox.finish();
     let function = sandbox.function("echo", LATEST, code, config.function("echo").clone());
     (sandbox, Arc::new(function))
 }

@@ -38,6 +38,9 @@ use crate::turns::Turns;
 /// runtime.
 const BLOCKING_THREADS_MAX: usize = 512;
 
+/// The stack of a thread that may run guests, in bytes: some run on it, and have half of it.
+pub const STACK_BYTES: usize = 2 * 1024 * 1024;
+
 /// Work of more than this is long: others had better not wait for it.
 pub const SHORT_MAX: Duration = Duration::from_micros(500);
 
@@ -108,7 +111,8 @@ impl Thread {
             Builder::new_current_thread().enable_all().max_blocking_threads(blocking).build()?;
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel();
-        thread::Builder::new().name(format!("connections-{index}")).spawn(move || {
+        let thread = thread::Builder::new().name(format!("connections-{index}"));
+        thread.stack_size(STACK_BYTES).spawn(move || {
             await_turns();
             SHARED.with(|own| drop(own.set(shared)));
             // Its end is that of whoever has started it.

@@ -29,7 +29,7 @@ use crate::{
     sandbox::{self, Sandbox},
     services::Services,
     state::State,
-    telemetry,
+    telemetry, threads,
     user_pool::UserPools,
 };
 
@@ -299,7 +299,10 @@ pub fn gateway(source: Source) -> anyhow::Result<Gateway> {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(threads::STACK_BYTES)
+        .enable_all()
+        .build()
 }
 
 /// Text that is given on the command line itself, or in a file after `@`.

@@ -45,7 +45,9 @@ struct Queue {
     threads: usize,
     running: usize,
     large_runs: bool,
-    // Since there was nothing to do.
+    // Whether code is made for what functions can do without.
+    goes_further: bool,
+    // Since there was nothing to do that functions wait for.
     done: usize,
     total: usize,
 }
@@ -63,6 +65,7 @@ impl Queue {
     fn next(&self) -> Option<usize> {
         let jobs = self.waiting.iter().enumerate();
         let jobs = jobs.filter(|(_, job)| !(self.large_runs && job.is_large()));
+        let jobs = jobs.filter(|(_, job)| self.goes_further || !job.is_direct);
         let next = jobs
             .max_by_key(|(_, job)| (!job.is_direct, job.code.is_wanted(), Reverse(job.code.size)));
         next.map(|(index, _)| index)
@@ -101,6 +104,14 @@ impl Compiler {
         let _ = self.failed.set(waker);
     }
 
+    /// From now on code is also made for what functions can do without, after all else: for
+    /// whoever calls them often.
+    pub fn go_further(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        queue.goes_further = true;
+        self.start_threads(&mut queue);
+    }
+
     /// The code of each file, in their order. What is not in the cache is
     /// compiled from now on.
     pub fn begin(self: &Arc<Self>, files: &[CodeFile]) -> Vec<Result<Arc<Code>, String>> {
@@ -127,10 +138,11 @@ impl Compiler {
         }
     }
 
-    /// Waits until there is nothing left to compile.
+    /// Waits until there is nothing left to compile, or nothing but what functions can do
+    /// without where nobody has asked for that.
     pub fn finish(&self) {
         let mut queue = self.queue();
-        while queue.running > 0 || !queue.waiting.is_empty() {
+        while queue.running > 0 || queue.next().is_some() {
             queue = self.settled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -165,7 +177,14 @@ impl Compiler {
         let mut queue = self.queue();
         queue.total += jobs.iter().filter(|job| !job.is_direct).count();
         queue.waiting.extend(jobs);
-        let needed = self.threads_max.min(queue.running + queue.waiting.len());
+        self.start_threads(&mut queue);
+    }
+
+    /// As many as there is work for.
+    fn start_threads(self: &Arc<Self>, queue: &mut Queue) {
+        let is_job = |job: &&Job| queue.goes_further || !job.is_direct;
+        let waiting = queue.waiting.iter().filter(is_job).count();
+        let needed = self.threads_max.min(queue.running + waiting);
         for _ in queue.threads..needed {
             let own = Arc::clone(self);
             let begun = thread::Builder::new().name("compile".to_owned()).spawn(move || own.run());
@@ -260,7 +279,7 @@ impl Compiler {
                 queue.waiting.push(Job { is_direct: true, ..job });
             }
         }
-        if queue.running == 0 && queue.waiting.is_empty() {
+        if queue.done == queue.total {
             (queue.done, queue.total) = (0, 0);
         }
         drop(queue);
@@ -336,6 +355,24 @@ mod tests {
         assert_eq!(order, [30, LARGE_BYTES + 1, 10, 20]);
         queue.large_runs = false;
         assert_eq!(queue.next(), Some(0));
+    }
+
+    #[test]
+    fn what_functions_can_do_without_is_last() {
+        let job = |(size, is_direct)| Job {
+            code: Arc::new(Code::new([0; 32], size, None)),
+            file: CodeFile { name: size.to_string(), path: PathBuf::new(), is_reported: true },
+            is_direct,
+        };
+        let waiting = [(10, true), (30, false), (20, false)].map(job).into();
+        let mut queue = Queue { waiting, ..Queue::default() };
+        assert_eq!(queue.next(), Some(2));
+        queue.waiting.truncate(1);
+        assert_eq!(queue.next(), None);
+        queue.goes_further = true;
+        assert_eq!(queue.next(), Some(0));
+        queue.waiting.push(job((40, false)));
+        assert_eq!(queue.next(), Some(1));
     }
 
     #[cfg(target_os = "linux")]

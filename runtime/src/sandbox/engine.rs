@@ -5,7 +5,7 @@ use wasmtime::{
     WasmBacktraceDetails, component::Component,
 };
 
-use crate::config::Pools;
+use crate::{config::Pools, threads};
 
 const MIB: usize = 1024 * 1024;
 
@@ -44,8 +44,9 @@ const TABLES_PER_SANDBOX: u32 = 3;
 /// functions that are called through pointers.
 const TABLE_ELEMENTS: usize = 100_000;
 
-/// The stack that a guest's own calls may use, in bytes.
-const WASM_STACK_BYTES: usize = 1024 * 1024;
+/// The stack that a guest's own calls may use, in bytes: of its own, or of the thread that
+/// it runs on.
+const WASM_STACK_BYTES: usize = threads::STACK_BYTES / 2;
 
 /// That stack, and what the host needs on top while it serves an import.
 const FIBER_STACK_BYTES: usize = 2 * MIB;
