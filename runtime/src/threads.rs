@@ -44,10 +44,13 @@ pub const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// Work of more than this is long: others had better not wait for it.
 pub const SHORT_MAX: Duration = Duration::from_micros(500);
 
-/// How much work in step a thread does before it lets others have its processor. Its
-/// client, if that is on this machine, may have been waiting for it since the first answer
-/// of another thread, which waits for the client in turn.
+/// How much work in step a thread does before it lets others have its processor, if it
+/// hardly rests. Its client, if that is on this machine, may have been waiting for it since
+/// the first answer of another thread, which waits for the client in turn.
 const STEPS_MAX: u32 = 16;
+
+/// Who rests more often meanwhile lets others have it anyway.
+const RESTS_MAX: u32 = 4;
 
 /// Whoever then has the processor for longer is no client.
 const AWAY_MAX: Duration = Duration::from_millis(2);
@@ -66,6 +69,8 @@ thread_local! {
     static SHORT_IN_A_ROW: Cell<u32> = const { Cell::new(SHORT_IN_A_ROW_MIN) };
     /// How much of it was done in step since others could have this thread's processor.
     static STEPS: Cell<u32> = const { Cell::new(0) };
+    /// How often it had nothing to do meanwhile.
+    static RESTS: Cell<u32> = const { Cell::new(0) };
     /// Whether it pays that they can.
     static TURNS: Turns = const { Turns::new(AWAY_PAUSE, AWAY_PAUSE) };
 }
@@ -107,8 +112,11 @@ impl Thread {
     fn start(index: usize, number: usize) -> io::Result<Self> {
         let shared = Handle::current();
         let blocking = BLOCKING_THREADS_MAX.div_ceil(number);
-        let runtime =
-            Builder::new_current_thread().enable_all().max_blocking_threads(blocking).build()?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(blocking)
+            .on_thread_park(|| RESTS.set(RESTS.get().saturating_add(1)))
+            .build()?;
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel();
         let thread = thread::Builder::new().name(format!("connections-{index}"));
@@ -197,7 +205,7 @@ pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
     let_others_go_ahead().await;
     let steps = STEPS.get() + 1;
     STEPS.set(steps % STEPS_MAX);
-    if steps == STEPS_MAX {
+    if steps == STEPS_MAX && RESTS.take() <= RESTS_MAX {
         TURNS.with(give_way);
     }
     output

@@ -38,7 +38,6 @@ pub fn start(loader: Loader, shared: &Arc<Shared>) -> std::io::Result<()> {
     // What was being compiled when the gateway began to serve is told of as a
     // changed file is.
     loader.sandbox.tell_failures(waker.clone());
-    loader.sandbox.go_further();
     std::thread::Builder::new()
         .name("reload".to_owned())
         .spawn(move || run(loader, &shared, &woken, Follower::new(waker)))?;

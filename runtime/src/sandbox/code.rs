@@ -5,17 +5,20 @@ use std::{
     io::Read as _,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
 use tokio::sync::SetOnce;
 
-use super::{component::Compiled, invoke::InvokeError};
+use super::{compiler::Compiler, component::Compiled, invoke::InvokeError};
 
 /// The largest handler, in bytes: Lambda's limit for unpacked code.
 const CODE_BYTES_MAX: u64 = 250 * 1024 * 1024;
+
+/// After how many calls code is worth to be compiled once more.
+const OFTEN: u32 = 1000;
 
 /// Code of one handler.
 pub struct Code {
@@ -26,6 +29,10 @@ pub struct Code {
     compiled: SetOnce<Result<Arc<Compiled>, String>>,
     // Somebody waits for it.
     wanted: AtomicBool,
+    // Up to those after which it is called often.
+    calls: AtomicU32,
+    // Where it comes from, and who compiles.
+    origin: Option<(Weak<Compiler>, CodeFile)>,
 }
 
 /// Where code comes from.
@@ -60,7 +67,27 @@ impl CodeFile {
 impl Code {
     pub(super) fn new(sha256: [u8; 32], size: usize, compiled: Option<Compiled>) -> Self {
         let compiled = SetOnce::new_with(compiled.map(|compiled| Ok(Arc::new(compiled))));
-        Self { sha256, size, compiled, wanted: AtomicBool::new(false) }
+        let (wanted, calls) = (AtomicBool::new(false), AtomicU32::new(0));
+        Self { sha256, size, compiled, wanted, calls, origin: None }
+    }
+
+    /// The same, which knows where it comes from.
+    pub(super) fn of_file(self, compiler: Weak<Compiler>, file: CodeFile) -> Self {
+        Self { origin: Some((compiler, file)), ..self }
+    }
+
+    /// Counts a call. When it is called often, what makes its calls shorter is compiled.
+    pub(super) fn called(self: &Arc<Self>) {
+        if self.calls.load(Ordering::Relaxed) >= OFTEN
+            || self.calls.fetch_add(1, Ordering::Relaxed) + 1 != OFTEN
+        {
+            return;
+        }
+        let origin = self.origin.as_ref();
+        if let Some((compiler, file)) = origin.and_then(|(own, file)| Some((own.upgrade()?, file)))
+        {
+            compiler.compile_further(self, file);
+        }
     }
 
     /// Whether it is known what has become of it.

@@ -45,8 +45,6 @@ struct Queue {
     threads: usize,
     running: usize,
     large_runs: bool,
-    // Whether code is made for what functions can do without.
-    goes_further: bool,
     // Since there was nothing to do that functions wait for.
     done: usize,
     total: usize,
@@ -65,7 +63,6 @@ impl Queue {
     fn next(&self) -> Option<usize> {
         let jobs = self.waiting.iter().enumerate();
         let jobs = jobs.filter(|(_, job)| !(self.large_runs && job.is_large()));
-        let jobs = jobs.filter(|(_, job)| self.goes_further || !job.is_direct);
         let next = jobs
             .max_by_key(|(_, job)| (!job.is_direct, job.code.is_wanted(), Reverse(job.code.size)));
         next.map(|(index, _)| index)
@@ -104,22 +101,14 @@ impl Compiler {
         let _ = self.failed.set(waker);
     }
 
-    /// From now on code is also made for what functions can do without, after all else: for
-    /// whoever calls them often.
-    pub fn go_further(self: &Arc<Self>) {
-        let mut queue = self.queue();
-        queue.goes_further = true;
-        self.start_threads(&mut queue);
-    }
-
     /// The code of each file, in their order. What is not in the cache is
     /// compiled from now on.
     pub fn begin(self: &Arc<Self>, files: &[CodeFile]) -> Vec<Result<Arc<Code>, String>> {
         let found = side_by_side(self.threads_max, files, |file| self.find(file));
         let job = |file: &CodeFile, found: &Result<(Arc<Code>, bool), String>| {
             let (code, is_new) = found.as_ref().ok()?;
-            let (code, is_direct) = (Arc::clone(code), code.is_settled());
-            is_new.then(|| Job { code, file: file.clone(), is_direct })
+            let is_job = *is_new && !code.is_settled();
+            is_job.then(|| Job { code: Arc::clone(code), file: file.clone(), is_direct: false })
         };
         self.enqueue(
             files.iter().zip(&found).filter_map(|(file, found)| job(file, found)).collect(),
@@ -138,18 +127,17 @@ impl Compiler {
         }
     }
 
-    /// Waits until there is nothing left to compile, or nothing but what functions can do
-    /// without where nobody has asked for that.
+    /// Waits until there is nothing left to compile.
     pub fn finish(&self) {
         let mut queue = self.queue();
-        while queue.running > 0 || queue.next().is_some() {
+        while queue.running > 0 || !queue.waiting.is_empty() {
             queue = self.settled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// The code of a file, as it is known or found in the cache, and whether
     /// nobody had it before.
-    fn find(&self, file: &CodeFile) -> Result<(Arc<Code>, bool), String> {
+    fn find(self: &Arc<Self>, file: &CodeFile) -> Result<(Arc<Code>, bool), String> {
         let wasm = file.read()?;
         let sha256 = digest_of_bytes(&wasm);
         let known = || {
@@ -167,24 +155,24 @@ impl Compiler {
         if let Some(code) = code {
             return Ok((code, false));
         }
-        let code = Arc::new(Code::new(sha256, wasm.len(), compiled));
+        let code = Code::new(sha256, wasm.len(), compiled);
+        let code = Arc::new(code.of_file(Arc::downgrade(self), file.clone()));
         others.retain(|_, code| code.strong_count() > 0);
         others.insert(sha256, Arc::downgrade(&code));
         Ok((code, true))
+    }
+
+    /// Makes code that can be called without its component, now that it is called often.
+    pub fn compile_further(self: &Arc<Self>, code: &Arc<Code>, file: &CodeFile) {
+        let (code, file) = (Arc::clone(code), file.clone());
+        self.enqueue(vec![Job { code, file, is_direct: true }]);
     }
 
     fn enqueue(self: &Arc<Self>, jobs: Vec<Job>) {
         let mut queue = self.queue();
         queue.total += jobs.iter().filter(|job| !job.is_direct).count();
         queue.waiting.extend(jobs);
-        self.start_threads(&mut queue);
-    }
-
-    /// As many as there is work for.
-    fn start_threads(self: &Arc<Self>, queue: &mut Queue) {
-        let is_job = |job: &&Job| queue.goes_further || !job.is_direct;
-        let waiting = queue.waiting.iter().filter(is_job).count();
-        let needed = self.threads_max.min(queue.running + waiting);
+        let needed = self.threads_max.min(queue.running + queue.waiting.len());
         for _ in queue.threads..needed {
             let own = Arc::clone(self);
             let begun = thread::Builder::new().name("compile".to_owned()).spawn(move || own.run());
@@ -226,7 +214,7 @@ impl Compiler {
                 Ok(own) if !is_alone && !job.is_large() => own.install(work),
                 _ => work(),
             };
-            self.end(job, outcome, begun);
+            self.end(&job, outcome, begun);
         }
     }
 
@@ -252,13 +240,13 @@ impl Compiler {
     fn compile_directly(&self, job: &Job) -> Option<()> {
         let (compiled, wasm) = (job.code.ready()?, job.wasm().ok()?);
         let direct = component::direct(&self.hosts, &wasm, &job.code.sha256)?;
-        compiled.direct.set(direct).ok()?;
+        compiled.set_direct(direct);
         tracing::debug!("{} can be called without its component", job.file.name);
         Some(())
     }
 
     /// A job is over; of what could not be done without, with its outcome.
-    fn end(&self, job: Job, outcome: Option<Result<Compiled, String>>, begun: Instant) {
+    fn end(&self, job: &Job, outcome: Option<Result<Compiled, String>>, begun: Instant) {
         let (name, took) = (&job.file.name, begun.elapsed().as_millis());
         let mut queue = self.queue();
         queue.running -= 1;
@@ -275,9 +263,6 @@ impl Compiler {
             }
             has_failed = outcome.is_err();
             job.code.settle(outcome);
-            if !has_failed {
-                queue.waiting.push(Job { is_direct: true, ..job });
-            }
         }
         if queue.done == queue.total {
             (queue.done, queue.total) = (0, 0);
@@ -368,8 +353,6 @@ mod tests {
         let mut queue = Queue { waiting, ..Queue::default() };
         assert_eq!(queue.next(), Some(2));
         queue.waiting.truncate(1);
-        assert_eq!(queue.next(), None);
-        queue.goes_further = true;
         assert_eq!(queue.next(), Some(0));
         queue.waiting.push(job((40, false)));
         assert_eq!(queue.next(), Some(1));

@@ -26,8 +26,7 @@ pub(super) struct Compiled {
     pub guest: Guest,
     /// How many of the pools' places a sandbox of it takes.
     pub places: u32,
-    /// Its module by itself, once that is compiled, if it can be called so.
-    pub direct: OnceLock<Direct>,
+    direct: OnceLock<Direct>,
     #[cfg(target_os = "linux")]
     resident: Option<super::resident::Resident>,
 }
@@ -64,6 +63,21 @@ impl Compiled {
     /// Whether it takes HTTP requests as they come, not events.
     pub fn speaks_http(&self) -> bool {
         matches!(self.guest, Guest::HttpP2(_) | Guest::HttpP3(_))
+    }
+
+    /// Its module by itself, once that is compiled, if it can be called so.
+    pub fn direct(&self) -> Option<&Direct> {
+        self.direct.get()
+    }
+
+    /// From now on its module is called by itself first.
+    pub fn set_direct(&self, direct: Direct) {
+        // It is compiled once.
+        let _ = self.direct.set(direct);
+        #[cfg(target_os = "linux")]
+        if let Guest::Function(pre) = &self.guest {
+            super::resident::leave(pre.instance_pre().component());
+        }
     }
 
     /// Called when a guest has ended, before its memory is cleared.

@@ -352,7 +352,13 @@ impl Function {
         log: &InvocationLog,
         meter: &Arc<Meter>,
     ) -> Option<String> {
-        let direct = compiled.direct.get().filter(|_| !self.account.takes_long())?;
+        let Some(direct) = compiled.direct() else {
+            self.code.called();
+            return None;
+        };
+        if self.account.takes_long() {
+            return None;
+        }
         let arn = self.invoked_arn(&invocation.context);
         let context = self.context(&invocation.context, &arn);
         direct.call(&Call { event: &invocation.event, context, config: &self.config, log, meter })

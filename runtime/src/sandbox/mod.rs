@@ -193,12 +193,6 @@ impl Sandbox {
         self.compiler.finish();
     }
 
-    /// From now on functions are compiled once more, where they can be called without their
-    /// components: for whoever calls them often.
-    pub fn go_further(&self) {
-        self.compiler.go_further();
-    }
-
     /// Who is told from now on when code turns out to be no function.
     pub fn tell_failures(&self, waker: SyncSender<()>) {
         self.compiler.tell_failures(waker);

@@ -251,6 +251,21 @@ fn populate(pages: Range<u64>) -> bool {
     unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) }.is_ok()
 }
 
+/// Lets the system have the memory of a component's code, which is hardly called any more.
+/// What is called all the same is read again.
+#[allow(unsafe_code, reason = "it is about memory that wasmtime has mapped")]
+pub fn leave(component: &Component) {
+    let code = component.image_range();
+    let bytes = code.end.addr() - code.start.addr();
+    // SAFETY: the component's code is mapped for as long as this borrows it, and no content
+    // changes.
+    if let Err(error) =
+        unsafe { madvise(code.start.cast_mut().cast(), bytes, Advice::LinuxPageOut) }
+    {
+        tracing::debug!(%error, "code that is hardly called stays in memory");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
