@@ -186,6 +186,8 @@ fn a_table_that_is_declared_later_exists_at_once() {
 fn a_hundred_reloads_under_load_lose_no_request() {
     let gateway =
         Project::with_config(&mock("load")).with_handler("v", &fixture("version-one")).serve();
+    // Or the first of them replaces what nobody has looked at yet.
+    gateway.wait_for_code(1);
     let stop = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
     std::thread::scope(|scope| {
