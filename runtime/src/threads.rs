@@ -115,7 +115,7 @@ impl Thread {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(blocking)
-            .on_thread_park(|| RESTS.set(RESTS.get().saturating_add(1)))
+            .on_thread_park(rest)
             .build()?;
         let handle = runtime.handle().clone();
         let (alive, ended) = oneshot::channel();
@@ -203,12 +203,22 @@ pub async fn in_step<F: Future>(takes_long: bool, work: F) -> F::Output {
     let_others_go_ahead().await;
     let output = work.await;
     let_others_go_ahead().await;
-    let steps = STEPS.get() + 1;
-    STEPS.set(steps % STEPS_MAX);
-    if steps == STEPS_MAX && RESTS.take() <= RESTS_MAX {
+    if has_done_enough() {
         TURNS.with(give_way);
     }
     output
+}
+
+/// Counts a step, and whether it is time for others.
+fn has_done_enough() -> bool {
+    let steps = STEPS.get() + 1;
+    STEPS.set(steps % STEPS_MAX);
+    steps == STEPS_MAX && RESTS.take() <= RESTS_MAX
+}
+
+/// Counts that there is nothing to do.
+fn rest() {
+    RESTS.set(RESTS.get().saturating_add(1));
 }
 
 /// Lets whoever waits for this thread's processor have it now. Where somebody computes
@@ -329,6 +339,17 @@ mod tests {
         };
         assert!(on_a_thread(&threads, ran).await);
         ended.await.expect_err("it was dropped");
+    }
+
+    #[test]
+    fn who_hardly_rests_lets_others_go_after_sixteen_steps() {
+        let steps = || (0..100).take_while(|_| !has_done_enough()).count() + 1;
+        assert_eq!([steps(), steps()], [16, 16]);
+        (0..RESTS_MAX).for_each(|_| rest());
+        assert_eq!(steps(), 16);
+        // Rests are those since the last sixteen.
+        (0..=RESTS_MAX).for_each(|_| rest());
+        assert_eq!(steps(), 32);
     }
 
     /// What happens, in order, when tasks are ready together, each with its name

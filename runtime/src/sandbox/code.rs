@@ -5,9 +5,10 @@ use std::{
     io::Read as _,
     path::PathBuf,
     sync::{
-        Arc, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::SetOnce;
@@ -17,8 +18,10 @@ use super::{compiler::Compiler, component::Compiled, invoke::InvokeError};
 /// The largest handler, in bytes: Lambda's limit for unpacked code.
 const CODE_BYTES_MAX: u64 = 250 * 1024 * 1024;
 
-/// After how many calls code is worth to be compiled once more.
-const OFTEN: u32 = 1000;
+/// How many calls within [`OFTEN_WITHIN`] are worth that code is compiled once more. Of fewer
+/// it would save less than a hundredth of a processor, and it takes memory.
+const OFTEN: u32 = 2000;
+const OFTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Code of one handler.
 pub struct Code {
@@ -29,8 +32,7 @@ pub struct Code {
     compiled: SetOnce<Result<Arc<Compiled>, String>>,
     // Somebody waits for it.
     wanted: AtomicBool,
-    // Up to those after which it is called often.
-    calls: AtomicU32,
+    calls: Calls,
     // Where it comes from, and who compiles.
     origin: Option<(Weak<Compiler>, CodeFile)>,
 }
@@ -67,7 +69,7 @@ impl CodeFile {
 impl Code {
     pub(super) fn new(sha256: [u8; 32], size: usize, compiled: Option<Compiled>) -> Self {
         let compiled = SetOnce::new_with(compiled.map(|compiled| Ok(Arc::new(compiled))));
-        let (wanted, calls) = (AtomicBool::new(false), AtomicU32::new(0));
+        let (wanted, calls) = (AtomicBool::new(false), Calls::new(Instant::now()));
         Self { sha256, size, compiled, wanted, calls, origin: None }
     }
 
@@ -78,9 +80,7 @@ impl Code {
 
     /// Counts a call. When it is called often, what makes its calls shorter is compiled.
     pub(super) fn called(self: &Arc<Self>) {
-        if self.calls.load(Ordering::Relaxed) >= OFTEN
-            || self.calls.fetch_add(1, Ordering::Relaxed) + 1 != OFTEN
-        {
+        if !self.calls.are_often_now(Instant::now) {
             return;
         }
         let origin = self.origin.as_ref();
@@ -142,5 +142,56 @@ impl Code {
 
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)
+    }
+}
+
+/// Calls, as far as it matters whether they are many.
+struct Calls {
+    number: AtomicU32,
+    // When the last so many began.
+    since: Mutex<Instant>,
+    were_often: AtomicBool,
+}
+
+impl Calls {
+    fn new(now: Instant) -> Self {
+        let (number, were_often) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { number, since: Mutex::new(now), were_often }
+    }
+
+    /// Counts one; whether it is the first after which there were many within a short time.
+    fn are_often_now(&self, now: impl Fn() -> Instant) -> bool {
+        if self.were_often.load(Ordering::Relaxed) {
+            return false;
+        }
+        let number = self.number.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        if !number.is_multiple_of(OFTEN) {
+            return false;
+        }
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now();
+        let took = now.duration_since(std::mem::replace(&mut since, now));
+        took <= OFTEN_WITHIN && !self.were_often.swap(true, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_often_when_many_come_within_a_second() {
+        let begun = Instant::now();
+        let calls = Calls::new(begun);
+        // The number of the call after which they are, where each comes so much later.
+        let often = |first: Duration, each: Duration| {
+            (1..=3 * OFTEN).find(|number| calls.are_often_now(|| begun + first + each * *number))
+        };
+        assert_eq!(often(Duration::ZERO, Duration::from_millis(1)), None);
+        // The first of them waited.
+        let later = Duration::from_secs(60);
+        assert_eq!(often(later, Duration::from_micros(400)), Some(2 * OFTEN));
+        // Once is enough.
+        assert_eq!(often(2 * later, Duration::from_micros(1)), None);
     }
 }
