@@ -1,5 +1,5 @@
-//! What a sandbox costs: an instance is made, called once and dropped. Beside it stands wasmtime as its defaults are, with the same
-//! component; both copy an event in and an answer out.
+//! What a sandbox costs: an instance is made, called once and dropped. Beside it
+//! stands wasmtime as its defaults are, with the same component; both copy an event in and an answer out.
 //!
 //! `cargo bench -p mayfly --bench sandbox`
 

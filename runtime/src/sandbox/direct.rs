@@ -20,7 +20,8 @@ use std::{sync::Arc, time::Instant};
 
 use tracing::Level;
 use wasmtime::{
-    Engine, Error, InstancePre, Linker, Memory, Module, ModuleExport, Result, Store, TypedFunc,
+    AsContextMut, Engine, Error, InstancePre, Linker, Memory, Module, ModuleExport, Result, Store,
+    TypedFunc,
 };
 
 use super::{
@@ -80,6 +81,10 @@ impl State {
 
 /// A string in a guest's memory: where, and its length in bytes.
 type Text = (u32, u32);
+
+/// What makes room in a guest's memory: an old place and its size, of which there is
+/// none, an alignment and a size, in bytes.
+type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
 
 /// `handle` by the canonical ABI: the event and the context's fields, flat.
 type Handle = TypedFunc<(u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u32, u64), u32>;
@@ -146,15 +151,10 @@ impl Direct {
             return Err(Error::msg("an export is of another kind"));
         };
         store.data_mut().memory = Some(memory);
-        let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(&store)?;
+        let realloc: Realloc = realloc.typed(&store)?;
         let handle: Handle = handle.typed(&store)?;
 
-        let mut lower = |text: &str| -> Result<Text> {
-            let length = u32::try_from(text.len())?;
-            let at = realloc.call(&mut store, (0, 0, 1, length))?;
-            memory.write(&mut store, at as usize, text.as_bytes())?;
-            Ok((at, length))
-        };
+        let mut lower = |text: &str| lower(&mut store, memory, &realloc, text.as_bytes());
         let context = &call.context;
         let event = lower(call.event)?;
         let id = lower(context.request_id)?;
@@ -181,6 +181,19 @@ impl Direct {
 
 fn beyond() -> Error {
     Error::msg("something is beyond its bounds")
+}
+
+/// Puts bytes into a memory, where the guest makes room for them.
+fn lower(
+    mut store: impl AsContextMut,
+    memory: Memory,
+    realloc: &Realloc,
+    bytes: &[u8],
+) -> Result<Text> {
+    let length = u32::try_from(bytes.len())?;
+    let at = realloc.call(&mut store, (0, 0, 1, length))?;
+    memory.write(&mut store, at as usize, bytes)?;
+    Ok((at, length))
 }
 
 /// A string that lies in a memory.

@@ -7,7 +7,8 @@ use wasmtime::{
 
 use crate::{config::Pools, threads};
 
-const MIB: usize = 1024 * 1024;
+/// Bytes that a megabyte of memory has.
+pub const MIB: usize = 1024 * 1024;
 
 /// Linear memory that stays mapped between two guests of a slot, as far as the
 /// one before wrote to it, and is only cleared: few guests need more, so their
@@ -136,6 +137,21 @@ pub fn new(pools: &Pools, kind: Kind) -> wasmtime::Result<Engine> {
 /// for requests.
 pub fn of_one(pools: &Pools) -> wasmtime::Result<Engine> {
     Engine::new(&config(pools, Kind::Serial))
+}
+
+/// One of invocations, for tests.
+#[cfg(test)]
+pub fn small(kind: Kind, concurrency_max: u32, memory_mb_max: u32) -> Engine {
+    let none = std::time::Duration::ZERO;
+    let pools = Pools {
+        connections_max: 1,
+        concurrency_max,
+        memory_mb_max,
+        header_read_timeout: none,
+        body_idle_timeout: none,
+        drain_timeout: none,
+    };
+    new(&pools, kind).expect("an engine")
 }
 
 fn config(pools: &Pools, kind: Kind) -> Config {

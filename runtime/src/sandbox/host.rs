@@ -21,7 +21,7 @@ use super::{
         logging::{self, Level},
         services, types,
     },
-    engine::Kind,
+    engine::{Kind, MIB},
     meter::Meter,
     outgoing::Outgoing,
     stdio::{Kept, LogLines, Output},
@@ -83,9 +83,6 @@ const FIELDS_BYTES_MAX: usize = 64 * 1024;
 
 /// The most that `wasi:random` gives at once, in bytes.
 pub const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Bytes that a megabyte of memory has.
-const MIB: usize = 1024 * 1024;
 
 impl State {
     pub fn new(

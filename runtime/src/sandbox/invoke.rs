@@ -334,7 +334,9 @@ impl Function {
         log: InvocationLog,
         meter: Arc<Meter>,
     ) -> Result<String, InvokeError> {
-        if let Some(output) = self.call_directly(compiled, &invocation, &log, &meter) {
+        if let Guest::Function(_) = &compiled.guest
+            && let Some(output) = self.call_directly(compiled, &invocation, &log, &meter)
+        {
             return Ok(output);
         }
         let store = self.store(compiled, log, meter, &invocation.context);

@@ -64,7 +64,7 @@ fn is_always_none(interface: &str, function: &str) -> bool {
 }
 
 /// The name of an interface of WASI 0.2; of all others nothing is known.
-fn unversioned(interface: &str) -> &str {
+pub fn unversioned(interface: &str) -> &str {
     let known = interface
         .split_once('@')
         .filter(|(_, version)| version.starts_with("0.2.") && !version.contains('-'));

@@ -14,11 +14,9 @@ use std::{
 use super::{
     CallContext, Function, InvokeError,
     account::{Account, Running},
+    engine::MIB,
 };
 use crate::telemetry::InvocationLog;
-
-/// Bytes that a megabyte of the report has.
-const MIB: usize = 1024 * 1024;
 
 /// What is measured while the guest runs.
 #[derive(Default)]

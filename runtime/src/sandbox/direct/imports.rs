@@ -6,8 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tracing::Level;
 use wasmtime::{Caller, Linker, Result};
 
-use super::{REALLOC, State, beyond};
-use crate::sandbox::host::RANDOM_BYTES_MAX;
+use super::{REALLOC, Realloc, State, beyond, lower};
+use crate::sandbox::{host::RANDOM_BYTES_MAX, linking::unversioned};
 
 /// What a call may write to its log, in bytes. Who writes more, writes it as he does it.
 const LINES_BYTES_MAX: usize = 64 * 1024;
@@ -37,20 +37,14 @@ pub enum Import {
 impl Import {
     /// By an interface's name, with its version, and a function's.
     pub fn of(interface: &str, function: &str) -> Option<Self> {
-        let (interface, version) = interface.split_once('@')?;
-        let is_known = match interface.split_once(':')?.0 {
-            "mayfly" => version == "0.1.0",
-            _ => version.starts_with("0.2.") && !version.contains('-'),
-        };
-        Some(match (interface, function) {
-            _ if !is_known => return None,
-            ("mayfly:lambda/logging", "log") => Self::Log,
+        Some(match (unversioned(interface), function) {
             ("wasi:cli/environment", "get-environment") => Self::Environment,
             ("wasi:clocks/wall-clock", "now") => Self::WallClock,
             ("wasi:clocks/monotonic-clock", "now") => Self::MonotonicClock,
             ("wasi:random/insecure-seed", "insecure-seed") => Self::InsecureSeed,
             ("wasi:random/random", "get-random-u64") => Self::RandomNumber,
             ("wasi:random/random", "get-random-bytes") => Self::RandomBytes,
+            _ if (interface, function) == ("mayfly:lambda/logging@0.1.0", "log") => Self::Log,
             _ => return None,
         })
     }
@@ -94,14 +88,18 @@ fn log(mut guest: Guest<'_>, level: u32, at: u32, length: u32) -> Result<()> {
 
 /// `get-environment: func() -> list<tuple<string, string>>`
 fn environment(mut guest: Guest<'_>, result: u32) -> Result<()> {
+    let (memory, realloc) = (guest.data().memory()?, realloc(&mut guest)?);
     let config = guest.data().config.clone();
-    let variables = &config.environment;
-    let count = u32::try_from(variables.len())?;
-    let list = room(&mut guest, 4, count.saturating_mul(16))?;
-    for (tuple, (name, value)) in (list..).step_by(16).zip(variables) {
-        let (name, value) = (lower(&mut guest, name)?, lower(&mut guest, value.reveal())?);
-        write(&mut guest, 4, tuple, &words([name.0, name.1, value.0, value.1]))?;
+    let count = u32::try_from(config.environment.len())?;
+    let list = realloc.call(&mut guest, (0, 0, 4, count.saturating_mul(16)))?;
+    let mut tuples = Vec::new();
+    for (name, value) in &config.environment {
+        for text in [name, value.reveal()] {
+            let (at, length) = lower(&mut guest, memory, &realloc, text.as_bytes())?;
+            tuples.extend(words([at, length]));
+        }
     }
+    write(&mut guest, 4, list, &tuples)?;
     write(&mut guest, 4, result, &words([list, count]))
 }
 
@@ -130,26 +128,14 @@ fn random_bytes(mut guest: Guest<'_>, length: u64, result: u32) -> Result<()> {
         return Err(beyond());
     }
     let bytes: Vec<u8> = (0..length).map(|_| rand::random()).collect();
-    let at = place(&mut guest, &bytes)?;
-    write(&mut guest, 4, result, &words([at.0, at.1]))
+    let (memory, realloc) = (guest.data().memory()?, realloc(&mut guest)?);
+    let (at, length) = lower(&mut guest, memory, &realloc, &bytes)?;
+    write(&mut guest, 4, result, &words([at, length]))
 }
 
-/// Room that the guest makes for what it is given, of so many bytes.
-fn room(guest: &mut Guest<'_>, align: u32, bytes: u32) -> Result<u32> {
+fn realloc(guest: &mut Guest<'_>) -> Result<Realloc> {
     let realloc = guest.get_export(REALLOC).and_then(|own| own.into_func()).ok_or_else(beyond)?;
-    let realloc = realloc.typed::<(u32, u32, u32, u32), u32>(&guest)?;
-    realloc.call(guest, (0, 0, align, bytes))
-}
-
-fn lower(guest: &mut Guest<'_>, text: &str) -> Result<super::Text> {
-    place(guest, text.as_bytes())
-}
-
-fn place(guest: &mut Guest<'_>, bytes: &[u8]) -> Result<super::Text> {
-    let length = u32::try_from(bytes.len())?;
-    let at = room(guest, 1, length)?;
-    write(guest, 1, at, bytes)?;
-    Ok((at, length))
+    realloc.typed(guest)
 }
 
 fn write(guest: &mut Guest<'_>, align: u32, at: u32, bytes: &[u8]) -> Result<()> {

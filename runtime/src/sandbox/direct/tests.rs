@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 use crate::{
-    config::{self, Overrides, Pools, Secret},
+    config::{self, Overrides, Secret},
     sandbox::engine::{self, Kind},
     telemetry::Tail,
 };
@@ -114,15 +114,7 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
-        let pools = Pools {
-            connections_max: 1,
-            concurrency_max: 2,
-            memory_mb_max: 16,
-            header_read_timeout: Duration::ZERO,
-            body_idle_timeout: Duration::ZERO,
-            drain_timeout: Duration::ZERO,
-        };
-        let engine = engine::new(&pools, Kind::Guarded).expect("an engine");
+        let engine = engine::small(Kind::Guarded, 2, 16);
         let (over, ticks) = (Arc::<AtomicBool>::default(), engine.clone());
         let ended = Arc::clone(&over);
         thread::spawn(move || {

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use wasmparser::Instance;
 use wasmtime::{
     Engine, Store,
@@ -12,7 +10,7 @@ use super::{
     outline::{Kind, Outline},
     unversioned,
 };
-use crate::{config::Pools, sandbox::engine};
+use crate::sandbox::engine;
 
 /// What the second function of a shim does.
 const FORWARDS: &str = "local.get 0 local.get 1 i32.const 1 call_indirect (type $t)";
@@ -115,15 +113,7 @@ fn text(interface: &str, second: &str, more: &str) -> String {
 
 /// That of invocations: what it refuses would be compiled as it was.
 fn engine() -> Engine {
-    let pools = Pools {
-        connections_max: 1,
-        concurrency_max: 1,
-        memory_mb_max: 1,
-        header_read_timeout: Duration::ZERO,
-        body_idle_timeout: Duration::ZERO,
-        drain_timeout: Duration::ZERO,
-    };
-    engine::new(&pools, engine::Kind::Serial).expect("an engine")
+    engine::small(engine::Kind::Serial, 1, 1)
 }
 
 /// What `run` answers, or why it does not.
